@@ -9,7 +9,7 @@ and each row is cut into groups of columns that share one scale s:
 | ----------- | ------------------------------- |
 | per tensor  | (N, 1), all rows the same       |
 | per channel | (N, 1), the default             |
-| per group   | (N, K / group)                  |
+| per group   | (N, ceil(K / group))            |
 
 By hand, at 2 bits (codes -2, -1, 0, 1) with s = 0.5:
 
@@ -28,7 +28,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from octavo.errors import InputError
 
@@ -55,15 +55,24 @@ def bounds(bits: int) -> Bounds:
 
 
 def grouped(weight: Tensor, group: int | None = None) -> Tensor:
-    """The weight as (N, groups, group): rows, and in each row the columns that share a scale."""
+    """The weight as (N, groups, group): rows, and in each row the columns that share a scale.
+
+    When ``group`` does not divide the row, its last group is filled up with zeros.
+    """
     rows = weight.reshape(weight.shape[0], -1)  # (N, K)
-    width = rows.shape[1]
     if group is None:
         return rows.unsqueeze(1)  # (N, 1, K)
-    if group < 1 or width % group:
-        divisors = ", ".join(str(d) for d in range(1, width + 1) if width % d == 0)
-        raise InputError(f"group={group} does not divide {width} inputs; use one of {divisors}")
-    return rows.reshape(rows.shape[0], width // group, group)
+    if group < 1:
+        raise InputError(f"group={group}: a group has 1 or more inputs; None means the whole row")
+    groups = -(-rows.shape[1] // group)
+    padded = nn.functional.pad(rows, (0, groups * group - rows.shape[1]))
+    return padded.reshape(rows.shape[0], groups, group)
+
+
+def ungrouped(parts: Tensor, like: Tensor) -> Tensor:
+    """Undo ``grouped``: (N, groups, group) in the shape of ``like``, fillers dropped."""
+    width = like[0].numel()
+    return parts.reshape(parts.shape[0], -1)[:, :width].reshape(like.shape)
 
 
 def absmax_scale(
@@ -135,18 +144,18 @@ def stochastic(
 def values(codes: Tensor, scales: Tensor, group: int | None = None) -> Tensor:
     """The float32 weight that codes and scales stand for, shaped like the codes."""
     parts = grouped(codes.to(torch.float32), group)
-    return (parts * scales.unsqueeze(2)).reshape(codes.shape)
+    return ungrouped(parts * scales.unsqueeze(2), codes)
 
 
 def positions(weight: Tensor, scales: Tensor, group: int | None = None) -> Tensor:
     """Where each weight lies on its grid, ``W / s``, shaped like the weight (not rounded)."""
     parts = grouped(weight.detach().to(torch.float32), group)
-    return (parts / scales.unsqueeze(2)).reshape(weight.shape)
+    return ungrouped(parts / scales.unsqueeze(2), weight)
 
 
 def expand(scales: Tensor, weight: Tensor, group: int | None = None) -> Tensor:
     """Scales (N, groups) repeated to the shape of the weight."""
-    return scales.unsqueeze(2).expand_as(grouped(weight, group)).reshape(weight.shape)
+    return ungrouped(scales.unsqueeze(2).expand_as(grouped(weight, group)), weight)
 
 
 def _extent(parts: Tensor, per_tensor: bool) -> Tensor:
