@@ -1,0 +1,195 @@
+"""What a method decided, as data: an ordered list of steps over modules named by path.
+
+    Mask     single weights are zero                        pruning
+    Stripes  a 1x1 stripe of every filter is zero            stripe pruning
+    Codes    weights are integers times scales              quantization
+    Layers   blocks are left out                            depth pruning
+    Weights  parameters and buffers have new values         training, correction of biases
+
+A plan is independent of the model it came from: it is applied to any instance of the same class.
+Steps act in their order. A pattern (Mask, Stripes) holds for all later steps, so pruning and then
+quantizing keeps the zeros; later values replace earlier ones. A path means the module as the
+earlier steps left it: after `Layers("blocks", (0, 3))` the fourth block is `blocks.1`.
+
+>>> from torch import nn
+>>> model = nn.Sequential(nn.Linear(2, 2, bias=False))
+>>> _ = nn.init.ones_(model[0].weight)
+>>> mask = Plan((Mask("0", torch.tensor([[True, False], [False, True]])),))
+>>> codes = Plan((Codes("0", torch.tensor([[3, 1], [1, 3]], dtype=torch.int8),
+...                     torch.tensor([[0.5], [2.0]]), None, 4),))
+>>> (mask + codes).apply(model)[0].weight.tolist()
+[[1.5, 0.0], [0.0, 6.0]]
+>>> model[0].weight.tolist()
+[[1.0, 1.0], [1.0, 1.0]]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from octavo.errors import InputError
+
+if TYPE_CHECKING:
+    from octavo.reference_impls.inputs import Input
+
+Prefer = Literal["fastest", "native", "dense"]
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Weights of the module at `path` that stay; `keep` is bool, shaped like its weight."""
+
+    path: str
+    keep: Tensor
+
+    def __post_init__(self) -> None:
+        _demand(
+            self, self.keep.dtype == torch.bool, f"keep is {self.keep.dtype}; torch.bool needed"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Stripes:
+    """Positions of each filter of a Conv2d that stay; `keep` is bool (N, Kh, Kw)."""
+
+    path: str
+    keep: Tensor
+
+    def __post_init__(self) -> None:
+        fits = self.keep.dtype == torch.bool and self.keep.ndim == 3
+        found = f"keep is {self.keep.dtype} {tuple(self.keep.shape)}"
+        _demand(self, fits, f"{found}; torch.bool (N, Kh, Kw) needed")
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Weight = scale * code, symmetric: `codes` int8 like the weight, seen as (N, K).
+
+    `scales` float32 (N, ceil(K / group)): one scale for each `group` neighbours of a row, or one
+    for the whole row when `group` is None. Codes lie in [-2^(bits-1), 2^(bits-1) - 1].
+    """
+
+    path: str
+    codes: Tensor
+    scales: Tensor
+    group: int | None
+    bits: int
+
+    def __post_init__(self) -> None:
+        _demand(self, 1 <= self.bits <= 8, f"bits={self.bits}; 1 to 8 are allowed")
+        _demand(self, self.codes.dtype == torch.int8, f"codes are {self.codes.dtype}; int8 needed")
+        rows, width = self.codes.shape[0], self.codes[0].numel()
+        groups = 1 if self.group is None else -(-width // self.group)
+        shape = tuple(self.scales.shape)
+        _demand(self, shape == (rows, groups), f"scales are {shape}; ({rows}, {groups}) needed")
+        half = 1 << (self.bits - 1)
+        low, high = int(self.codes.min()), int(self.codes.max())
+        inside = -half <= low and high < half
+        _demand(
+            self, inside, f"codes span {low} to {high}; {-half} to {half - 1} fit {self.bits} bits"
+        )
+
+    def values(self) -> Tensor:
+        """The weight these codes stand for, float32, shaped like `codes`.
+
+        >>> codes = torch.tensor([[1, -2, 3]], dtype=torch.int8)
+        >>> Codes("fc", codes, torch.tensor([[0.5, 2.0]]), 2, 4).values().tolist()
+        [[0.5, -1.0, 6.0]]
+        """
+        flat = self.codes.flatten(1).float()  # (N, K)
+        if self.group is None:
+            return (flat * self.scales).view(self.codes.shape)
+        wide = self.scales.repeat_interleave(self.group, dim=1)[:, : flat.shape[1]]  # (N, K)
+        return (flat * wide).view(self.codes.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """Children of the ModuleList or Sequential at `path` that stay, in this order."""
+
+    path: str
+    keep: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """New values for parameters and buffers below the module at `path` ("" is the model)."""
+
+    path: str
+    tensors: Mapping[str, Tensor]
+
+
+Step = Mask | Stripes | Codes | Layers | Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Steps in order, the method and configuration they came from, and notes for the reader."""
+
+    steps: tuple[Step, ...]
+    method: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __add__(self, later: Plan) -> Plan:
+        """One plan: these steps and then those of `later`."""
+        return Plan(
+            self.steps + later.steps,
+            "+".join(m for m in (self.method, later.method) if m),
+            {**_by_method(self), **_by_method(later)},
+            self.notes + later.notes,
+        )
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """A deep copy of `model` with all steps done in plain torch: same layers, new values.
+
+        Parameters that two modules share stay shared, so a step on one is seen by the other.
+
+        Raises:
+            InputError: a path, name or shape of a step does not fit the model; it is named.
+        """
+        from octavo.reference_impls.settle import settle
+
+        return settle(model, self).model
+
+    def materialise(
+        self, model: nn.Module, example: Input = None, *, prefer: Prefer = "fastest"
+    ) -> nn.Module:
+        """The real thing: modules that run the plan natively, checked on the reader's `example`.
+
+        See `octavo.reference_impls.materialise`. `.report` on the result says what was chosen.
+        """
+        from octavo.reference_impls.materialise import materialise
+
+        return materialise(model, self, example, prefer=prefer)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the plan as `plan.json` and a safetensors file, all or nothing."""
+        from octavo.reference_impls.storage import save
+
+        save(Path(folder), self)
+
+    @staticmethod
+    def load(folder: str | Path) -> Plan:
+        """Read what `save` wrote. Nothing is ever unpickled."""
+        from octavo.reference_impls.storage import load
+
+        return load(Path(folder)).plan
+
+
+def _by_method(plan: Plan) -> dict[str, Any]:
+    """The configuration under the method's name; a composed plan has it so already."""
+    if "+" in plan.method or not plan.method:
+        return dict(plan.config)
+    return {plan.method: dict(plan.config)}
+
+
+def _demand(step: Step, holds: bool, message: str) -> None:
+    if not holds:
+        raise InputError(f"{type(step).__name__} for {step.path!r}: {message}")
