@@ -1,0 +1,105 @@
+"""Which scores survive: exact counts, one tie rule, and the schedules of iterative pruning.
+
+Every pruning method ends in the same two questions: how many weights stay at this step, and which.
+Both answers live here, so that two methods compared at one density keep the same number of weights.
+
+>>> scores = {"a": torch.tensor([3.0, 1.0]), "b": torch.tensor([[2.0, 2.0]])}
+>>> keep = global_top(scores, 2)
+>>> keep["a"].tolist(), keep["b"].tolist()
+([True, False], [[True, False]])
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from octavo.errors import InputError
+
+Scores = Mapping[str, Tensor]
+
+
+def keep_count(density: float, total: int) -> int:
+    """How many of `total` things a density keeps: the nearest whole number, never none.
+
+    >>> keep_count(0.1, 1234), keep_count(1e-9, 1234)
+    (123, 1)
+    """
+    if not 0 < density <= 1:
+        raise InputError(f"density={density}: allowed is 0 < density <= 1; 0.1 keeps a tenth")
+    return min(total, max(1, math.floor(density * total + 0.5)))
+
+
+def exponential(density: float, step: int, steps: int) -> float:
+    """The density after `step` of `steps` equal ratios: density ** (step / steps).
+
+    The last step gives the final density itself, free of rounding.
+
+    >>> [round(exponential(0.01, k, 4), 4) for k in range(5)]
+    [1.0, 0.3162, 0.1, 0.0316, 0.01]
+    """
+    return density if step == steps else float(density ** (step / steps))
+
+
+def global_top(
+    scores: Scores, count: int, alive: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Keep exactly `count` entries, the largest over all tensors together.
+
+    Args:
+        scores: a tensor of scores by path; larger stays.
+        count: how many entries stay in all.
+        alive: what may stay (bool, same shapes); what is not alive never returns.
+
+    Returns:
+        A bool tensor by path. Of equal scores the earlier stays: first in the order of the
+        mapping, then in row-major order.
+
+    Raises:
+        InputError: a score is not finite (the path is named), or fewer than `count` are alive.
+    """
+    flat = torch.cat([_finite(path, s).reshape(-1) for path, s in scores.items()])  # (total,)
+    live = torch.arange(flat.numel())
+    if alive is not None:
+        live = torch.cat([alive[path].reshape(-1).cpu() for path in scores]).nonzero()[:, 0]
+    if count > live.numel():
+        raise InputError(f"{count} of {live.numel()} live weights cannot stay; ask for fewer")
+    kept = torch.zeros(flat.numel(), dtype=torch.bool)
+    kept[live[top(flat[live], count)]] = True
+    parts = torch.split(kept, [s.numel() for s in scores.values()])
+    return {path: part.view(scores[path].shape) for path, part in zip(scores, parts, strict=True)}
+
+
+def layer_top(scores: Scores, density: float) -> dict[str, Tensor]:
+    """Keep the same share of every tensor, its largest scores: never collapses a layer."""
+    return {
+        path: top(_finite(path, s).reshape(-1), keep_count(density, s.numel())).view(s.shape)
+        for path, s in scores.items()
+    }
+
+
+def top(scores: Tensor, count: int) -> Tensor:
+    """The `count` largest of a vector as a bool mask; the earlier of two equals stays."""
+    if count >= scores.numel():
+        return torch.ones_like(scores, dtype=torch.bool)
+    if count <= 0:
+        return torch.zeros_like(scores, dtype=torch.bool)
+    least = torch.kthvalue(scores, scores.numel() - count + 1).values  # smallest that may stay
+    above = scores > least
+    ties = (scores == least).nonzero()[:, 0]
+    above[ties[: count - int(above.sum())]] = True
+    return above
+
+
+def _finite(path: str, scores: Tensor) -> Tensor:
+    """The scores on the CPU, or an error that names whose they are."""
+    if not bool(torch.isfinite(scores).all()):
+        bad = int((~torch.isfinite(scores)).sum())
+        raise InputError(
+            f"{path}: {bad} of {scores.numel()} scores are not finite; "
+            "look for inf or NaN in this layer's weights, or for an overflow before it"
+        )
+    return scores.detach().cpu()
