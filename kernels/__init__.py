@@ -1,0 +1,62 @@
+"""Kernels for compressed layers: one folder an operation, one file an instruction set.
+
+Each operation packs once and is called many times:
+
+>>> import torch
+>>> from octavo.kernels import csr_spmm
+>>> packed = csr_spmm.pack(torch.eye(3) * 2)
+>>> csr_spmm.csr_spmm(torch.ones(1, 3), packed).tolist()
+[[2.0, 2.0, 2.0]]
+
+`backend()` says which instruction set runs, `backends()` which could, `OCTAVO_BACKEND` forces one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from octavo.errors import InputError
+from octavo.kernels import csr_spmm, int4_matmul, int8_matmul, stripe_conv2d
+from octavo.kernels.runtime import backend, backends, cpu_flags, missing
+
+Packed = (
+    int4_matmul.PackedInt4
+    | int8_matmul.PackedInt8
+    | csr_spmm.PackedCsr
+    | stripe_conv2d.PackedStripes
+)
+FORMATS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Packed]] = {
+    "int4": int4_matmul.load,
+    "int8": int8_matmul.load,
+    "csr": csr_spmm.load,
+    "stripes": stripe_conv2d.load,
+}
+
+
+def load_packed(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Packed:
+    """A packed weight from what its `state()` gave.
+
+    Raises:
+        InputError: an unknown format, or a version that this Octavo does not read.
+    """
+    name = meta.get("format")
+    if name not in FORMATS:
+        raise InputError(f"packed format {name!r} is unknown; known are {', '.join(FORMATS)}")
+    return FORMATS[name](tensors, meta)
+
+
+__all__ = [
+    "Packed",
+    "backend",
+    "backends",
+    "cpu_flags",
+    "csr_spmm",
+    "int4_matmul",
+    "int8_matmul",
+    "load_packed",
+    "missing",
+    "stripe_conv2d",
+]

@@ -1,0 +1,47 @@
+"""Dynamic symmetric quantization of activations: in torch, what kernels do inside a call."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+LEVELS = 127.0
+TINY = 1e-30  # a group of zeros gets this magnitude: code 0, no division by zero
+
+
+class Quantized(NamedTuple):
+    """Activations as integers: x ~= codes * steps."""
+
+    codes: Tensor  # (M, G, group) float32 holding integers in [-127, 127]
+    steps: Tensor  # (M, G) float32
+
+
+def quantize_rows(x: Tensor, group: int) -> Quantized:
+    """Quantize each row of x (M, K) by groups: code = round(x * (127 / max|x|)).
+
+    Ties go to the even code. A group that holds a NaN or an infinity makes its row NaN.
+
+    >>> quantize_rows(torch.tensor([[127.0, -3.5, 0.0, 0.0]]), 2).codes.tolist()
+    [[[127.0, -4.0], [0.0, 0.0]]]
+    """
+    groups = x.reshape(x.shape[0], x.shape[1] // group, group)  # (M, G, group)
+    top = groups.abs().amax(-1).clamp(min=TINY)  # (M, G)
+    top = torch.where(top.isfinite(), top, torch.nan)
+    codes = (groups * (torch.full_like(top, LEVELS) / top).unsqueeze(-1)).round()
+    return Quantized(codes, top / LEVELS)
+
+
+def integer_product(q: Quantized, codes: Tensor, scales: Tensor) -> Tensor:
+    """Multiply quantized rows by integer weights (N, K) with steps (N, G): (M, N) float32.
+
+    The sums over a group are exact integers (float64 holds them); each is scaled in float32 and
+    added in the order of the groups, as the native kernels do.
+    """
+    weight = codes.reshape(codes.shape[0], scales.shape[1], -1).double()  # (N, G, group)
+    y = q.codes.new_zeros(q.codes.shape[0], codes.shape[0])
+    for g in range(scales.shape[1]):
+        sums = (q.codes[:, g].double() @ weight[:, g].T).float()  # (M, N)
+        y += sums * (q.steps[:, g, None] * scales[:, g])
+    return y

@@ -1,0 +1,74 @@
+"""Checks at the door: past them, native code trusts what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from octavo.errors import InputError
+
+
+def check_input(op: str, x: Tensor, bias: Tensor | None, *, inner: int, axis: int, n: int) -> None:
+    """Check one call's x (size `inner` along `axis`) and its bias (n,).
+
+    Raises:
+        InputError: wrong dtype, device or shape.
+    """
+    if x.dtype != torch.float32:
+        raise InputError(f"{op}: x is {x.dtype}; it must be float32: convert it with x.float()")
+    if x.device.type not in ("cpu", "meta"):
+        raise InputError(f"{op}: x is on {x.device}; this kernel runs on the CPU: use x.cpu()")
+    if x.dim() < -axis or x.shape[axis] != inner:
+        raise InputError(
+            f"{op}: x has shape {tuple(x.shape)}; dimension {axis} must be {inner}, "
+            "as in the packed weight"
+        )
+    if bias is not None and (bias.shape != (n,) or bias.dtype != torch.float32):
+        raise InputError(
+            f"{op}: bias is {bias.dtype} {tuple(bias.shape)}; it must be float32 ({n},)"
+        )
+
+
+def check_weight(op: str, name: str, tensor: Tensor, dtype: torch.dtype, dims: int) -> None:
+    """Check dtype and number of dimensions of something to be packed.
+
+    Raises:
+        InputError: another dtype, another number of dimensions, or nothing in it.
+    """
+    if tensor.dtype != dtype or tensor.dim() != dims or tensor.numel() == 0:
+        raise InputError(
+            f"{op}: {name} is {tensor.dtype} {tuple(tensor.shape)}; "
+            f"it must be a non-empty {dtype} tensor of {dims} dimensions"
+        )
+
+
+def check_state(op: str, meta: Mapping[str, object], version: int, keys: Sequence[str]) -> None:
+    """Check that a saved packed weight is one that this version reads.
+
+    Raises:
+        InputError: another format version, or a key is missing.
+    """
+    if meta.get("version") != version:
+        raise InputError(
+            f"{op}: packed format version {meta.get('version')}; this Octavo reads {version}: "
+            "pack the weight again"
+        )
+    if lost := [key for key in keys if key not in meta]:
+        raise InputError(f"{op}: packed state lacks {', '.join(lost)}; pack the weight again")
+
+
+def takes_short_way(x: Tensor) -> bool:
+    """Whether an eager call may go straight to native code, past torch's dispatcher.
+
+    Not while torch traces or compiles, under a dispatch mode, for a tensor subclass, or when x
+    asks for a gradient.
+    """
+    return (
+        type(x) is Tensor
+        and not torch.compiler.is_compiling()
+        and not (x.requires_grad and torch.is_grad_enabled())
+        and not torch._C._len_torch_dispatch_stack()
+        and x.device.type == "cpu"
+    )

@@ -1,0 +1,189 @@
+"""Convolve with filters that keep only some of their stripes.
+
+    y[b, n, p] = sum over the kept (i, j) of filter n:  sum_c w[n, c, i, j] * x[b, c, p + (i, j)]
+
+    symbol  in code    shape, type
+    x       x          (B, C, H, W) float32
+    w       weight     (N, C, Kh, Kw) float32
+    kept    keep       (N, Kh, Kw) bool: a stripe is the C weights of one filter at one position
+
+At each position the kept filters are a dense product [filters x C] x [C x pixels]; nothing is
+gathered, a filter is only a row pointer. A pruned stripe costs neither bytes nor time.
+Packed: `values` (kept * C,) float32: by position, by group of up to 6 filters, [C][filters of the
+group]; `filters` (kept,) int32, by position; `starts` (Kh * Kw + 1,) int32 into `filters`.
+Source: Pruning Filter in Filter (arXiv 2009.14410), section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from octavo.errors import InputError
+from octavo.kernels import runtime
+from octavo.kernels.runtime import door
+
+VERSION = 1
+TABLES = ("values", "filters", "starts")
+GROUP = 6
+Pair = int | tuple[int, int]
+
+
+class PackedStripes(NamedTuple):
+    """A packed stripe-pruned convolution weight."""
+
+    values: Tensor  # (kept * C,) float32
+    filters: Tensor  # (kept,) int32
+    starts: Tensor  # (Kh * Kw + 1,) int32
+    shape: tuple[int, int, int, int]  # N, C, Kh, Kw
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON-ready facts to save; `load` takes them back."""
+        meta = {"format": "stripes", "version": VERSION, "shape": list(self.shape)}
+        return {"values": self.values, "filters": self.filters, "starts": self.starts}, meta
+
+
+def load(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> PackedStripes:
+    """A packed weight from its saved state."""
+    door.check_state("stripe_conv2d", meta, VERSION, ("shape",))
+    values, filters, starts = (runtime.place(tensors[name]) for name in TABLES)
+    n, c, kh, kw = meta["shape"]
+    return PackedStripes(values, filters, starts, (n, c, kh, kw))
+
+
+def pack(weight: Tensor, keep: Tensor) -> PackedStripes:
+    """Pack the kept stripes of weight (N, C, Kh, Kw) float32; keep is (N, Kh, Kw) bool.
+
+    Raises:
+        InputError: wrong dtype or shape.
+
+    >>> keep = torch.tensor([[[True, False]]])
+    >>> packed = pack(torch.tensor([[[[2.0, 5.0]]]]), keep)
+    >>> stripe_conv2d(torch.tensor([[[[1.0, 10.0, 100.0]]]]), packed).tolist()
+    [[[[2.0, 20.0]]]]
+    """
+    weight = weight.detach()
+    door.check_weight("stripe_conv2d", "weight", weight, torch.float32, 4)
+    n, c, kh, kw = weight.shape
+    if keep.dtype != torch.bool or keep.shape != (n, kh, kw):
+        raise InputError(
+            f"stripe_conv2d: keep is {keep.dtype} {tuple(keep.shape)}; "
+            f"it must be bool {(n, kh, kw)}"
+        )
+    positions = keep.flatten(1).T  # (Kh * Kw, N)
+    filters = positions.nonzero()[:, 1]  # (kept,), by position
+    starts = torch.zeros(kh * kw + 1, dtype=torch.int64)
+    starts[1:] = positions.sum(1).cumsum(0)
+    stripes = weight.flatten(2).permute(2, 0, 1)[positions]  # (kept, C)
+    groups = [
+        part.T.flatten()  # [C][filters of the group]
+        for at in torch.split(stripes, positions.sum(1).tolist())
+        for part in torch.split(at, GROUP)
+    ]
+    values = torch.cat(groups) if groups else weight.new_empty(0)
+    tables = (values, filters.to(torch.int32), starts.to(torch.int32))
+    values, filters, starts = map(runtime.place, tables)
+    return PackedStripes(values, filters, starts, (n, c, kh, kw))
+
+
+def unpack(packed: PackedStripes) -> tuple[Tensor, Tensor]:
+    """The weight (N, C, Kh, Kw), zero where pruned, and keep (N, Kh, Kw)."""
+    n, c, kh, kw = packed.shape
+    weight = torch.zeros(kh * kw, n, c)
+    keep = torch.zeros(kh * kw, n, dtype=torch.bool)
+    bounds = packed.starts.tolist()
+    for p in range(kh * kw):
+        for at in range(bounds[p], bounds[p + 1], GROUP):
+            end = min(at + GROUP, bounds[p + 1])
+            rows = packed.filters[at:end].long()
+            weight[p, rows] = packed.values[at * c : end * c].view(c, end - at).T
+            keep[p, rows] = True
+    return weight.permute(1, 2, 0).reshape(n, c, kh, kw), keep.T.reshape(n, kh, kw)
+
+
+def reference(
+    x: Tensor, weight: Tensor, keep: Tensor, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1
+) -> Tensor:
+    """The oracle, in torch: (B, C, H, W) -> (B, N, H', W')."""
+    kept = weight * keep.unsqueeze(1)
+    return F.conv2d(x, kept, stride=stride, padding=padding, dilation=dilation)
+
+
+def stripe_conv2d(
+    x: Tensor,
+    packed: PackedStripes,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+) -> Tensor:
+    """Convolve x (B, C, H, W) float32, add bias (N,): (B, N, H', W') float32, as F.conv2d does.
+
+    Raises:
+        InputError: x or bias of another dtype, device or shape; a kernel larger than its input.
+    """
+    n, c, kh, kw = packed.shape
+    door.check_input("stripe_conv2d", x, bias, inner=c, axis=-3, n=n)
+    geometry = [*_pair(stride, 1), *_pair(padding, 0), *_pair(dilation, 1)]
+    if x.dim() != 4 or min(_extent(x.shape, packed.shape, geometry)) < 1:
+        raise InputError(
+            f"stripe_conv2d: x has shape {tuple(x.shape)}; it must be (B, {c}, H, W) and not "
+            f"smaller, once padded, than the {kh}x{kw} kernel"
+        )
+    call = _run if door.takes_short_way(x) else torch.ops.octavo.stripe_conv2d
+    y: Tensor = call(x, *packed[:3], bias, list(packed.shape), geometry)
+    return y
+
+
+def _pair(value: Pair, least: int) -> tuple[int, int]:
+    """One number for both directions, or two; each at least `least`."""
+    pair = (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+    if min(pair) < least:
+        raise InputError(f"stripe_conv2d: {value} is too small; at least {least} is needed")
+    return pair
+
+
+def _extent(x: Sequence[int], shape: Sequence[int], geometry: Sequence[int]) -> tuple[int, int]:
+    """Height and width of the output. geometry: stride, padding, dilation, two numbers each."""
+    sh, sw, ph, pw, dh, dw = geometry
+    tall = (x[2] + 2 * ph - dh * (shape[2] - 1) - 1) // sh + 1
+    wide = (x[3] + 2 * pw - dw * (shape[3] - 1) - 1) // sw + 1
+    return tall, wide
+
+
+def _run(
+    x: Tensor, values: Tensor, filters: Tensor, starts: Tensor, bias: Tensor | None,
+    shape: Sequence[int], geometry: Sequence[int],
+) -> Tensor:  # fmt: skip
+    """One eager call on the backend in use."""
+    n, c, kh, kw = shape
+    if not runtime.is_native():
+        weight, _ = unpack(PackedStripes(values, filters, starts, (n, c, kh, kw)))
+        return F.conv2d(x, weight, bias, geometry[:2], geometry[2:4], geometry[4:])
+    out = x.new_empty((x.shape[0], n, *_extent(x.shape, shape, geometry)))
+    bias = None if bias is None else bias.contiguous()
+    runtime.native.stripe_conv2d(
+        x.contiguous(), values, filters, starts, bias, out, kh, kw, *geometry, runtime.threads()
+    )
+    return out
+
+
+def _fake(
+    x: Tensor, values: Tensor, filters: Tensor, starts: Tensor, bias: Tensor | None,
+    shape: Sequence[int], geometry: Sequence[int],
+) -> Tensor:  # fmt: skip
+    """The shape of the answer, for tracing."""
+    return x.new_empty((x.shape[0], shape[0], *_extent(x.shape, shape, geometry)))
+
+
+torch.library.define(
+    "octavo::stripe_conv2d",
+    "(Tensor x, Tensor values, Tensor filters, Tensor starts, Tensor? bias, "
+    "SymInt[] shape, int[] geometry) -> Tensor",
+)
+torch.library.impl("octavo::stripe_conv2d", "CPU", _run)
+torch.library.register_fake("octavo::stripe_conv2d", _fake)
