@@ -204,7 +204,7 @@ def paper_to_json(paper: Paper) -> dict[str, Any]:
 
 
 _DEFAULTS: dict[str, Any] = {
-    **dict.fromkeys((each.name for each in fields(Paper))),
+    **dict.fromkeys(each.name for each in fields(Paper)),
     "authors": [],
     "authors_complete": False,
     "categories": [],

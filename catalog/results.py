@@ -1,0 +1,48 @@
+"""The ledger: what was measured, with which code, and whether that code is still the same."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from pathlib import Path
+
+from octavo.catalog.expectations import verdict
+from octavo.catalog.reader import ROOT, results
+from octavo.catalog.records import Result
+
+__all__ = ["code_hash", "implementation", "implemented", "latest", "stale", "verdict"]
+
+
+def latest(method_id: str, root: Path = ROOT) -> dict[str, Result]:
+    """The newest result of each claim, by claim; a full run counts before a quick one."""
+    newest: dict[str, Result] = {}
+    for line in results(method_id, root):
+        last = newest.get(line.claim)
+        if last is None or (not line.quick, line.date) >= (not last.quick, last.date):
+            newest[line.claim] = line
+    return newest
+
+
+def implementation(method_id: str, root: Path = ROOT) -> Path:
+    """Where the module of a method would stand, beside the catalog."""
+    return root.parent / "reference_impls" / f"{method_id.replace('-', '_')}.py"
+
+
+def implemented(method_id: str, root: Path = ROOT) -> bool:
+    """Whether the method has a module."""
+    return implementation(method_id, root).is_file()
+
+
+def code_hash(path: Path) -> str:
+    """SHA-256 of a module's syntax tree without docstrings: comments and layout do not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = node.body[1:] if ast.get_docstring(node, clean=False) else node.body
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def stale(method_id: str, root: Path = ROOT) -> bool:
+    """Whether the method's code has changed since any of its latest results was measured."""
+    measured = {line.code_hash for line in latest(method_id, root).values()}
+    return bool(measured) and measured != {code_hash(implementation(method_id, root))}
