@@ -132,28 +132,44 @@ def _keeper(kept: list[Call]) -> Callable[..., None]:
 
 
 def example_for(model: nn.Module) -> Input:
-    """Guess an input for `model` from its first layer.
+    """Guess an input for `model` from its first layer: the first of these that it can take.
 
-    Conv2d: (1, C, 64, 64). Conv1d: (1, C, 64). Linear: (1, in). Embedding or a Hugging Face model
-    of text: int64 ids (1, 16). Values come from a fixed seed.
+    Conv2d: (1, C, 64, 64), then other usual sizes. Conv1d: (1, C, 64). Linear: (1, in).
+    Embedding or a Hugging Face model of text: int64 ids (1, 16). Values come from a fixed seed.
 
     >>> tuple(example_for(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())).shape)
     (1, 3, 64, 64)
 
     Raises:
-        InputError: the first layer is of another kind.
+        InputError: the first layer is of another kind, or the model takes none of these.
     """
     generator = torch.Generator().manual_seed(0)
-    for module in model.modules():
-        for kind, guess in _GUESSES.items():
-            if isinstance(module, kind):
-                return guess(module, generator)
+    for example in _guesses(model, generator):
+        with evaluating(model):
+            try:
+                call(model, example)
+            except (RuntimeError, ValueError, IndexError, TypeError, AssertionError):
+                continue  # not this size
+        return example
     raise InputError(f"cannot guess an input of {type(model).__name__}; pass example=…")
 
 
-_GUESSES: dict[type[nn.Module], Callable[[Any, torch.Generator], Tensor]] = {
-    nn.Conv2d: lambda m, g: torch.randn(1, m.in_channels, 64, 64, generator=g),
-    nn.Conv1d: lambda m, g: torch.randn(1, m.in_channels, 64, generator=g),
-    nn.Linear: lambda m, g: torch.randn(1, m.in_features, generator=g),
-    nn.Embedding: lambda m, g: torch.randint(0, m.num_embeddings, (1, 16), generator=g),
+def _guesses(model: nn.Module, generator: torch.Generator) -> Iterator[Tensor]:
+    for module in model.modules():
+        for kind, guess in _GUESSES.items():
+            if isinstance(module, kind):
+                yield from guess(module, generator)
+                return
+
+
+def _images(layer: nn.Conv2d, generator: torch.Generator) -> Iterator[Tensor]:
+    for side in (64, 32, 28, 224, 384):
+        yield torch.randn(1, layer.in_channels, side, side, generator=generator)
+
+
+_GUESSES: dict[type[nn.Module], Callable[[Any, torch.Generator], Iterable[Tensor]]] = {
+    nn.Conv2d: _images,
+    nn.Conv1d: lambda m, g: [torch.randn(1, m.in_channels, 64, generator=g)],
+    nn.Linear: lambda m, g: [torch.randn(1, m.in_features, generator=g)],
+    nn.Embedding: lambda m, g: [torch.randint(0, m.num_embeddings, (1, 16), generator=g)],
 }

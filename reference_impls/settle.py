@@ -111,7 +111,7 @@ def _target(work: _Work, step: Step) -> tuple[nn.Module, nn.Parameter, Decision]
 def _hold(work: _Work, module: nn.Module, weight: Tensor, decision: Decision) -> None:
     """Write the decision down, and the zeros of its pattern into weight and codes."""
     if decision.keep is not None:
-        weight.mul_(decision.keep.to(weight.device))
+        weight.masked_fill_(~decision.keep.to(weight.device), 0)
         if decision.codes is not None:
             codes = decision.codes.codes * decision.keep
             decision = replace(decision, codes=replace(decision.codes, codes=codes))

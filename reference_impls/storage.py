@@ -47,15 +47,10 @@ def save(
     Raises:
         InputError: the folder cannot be made, or the configuration is not plain data.
     """
-    document, tensors = _encode(plan)
-    tensors |= {f"state.{name}": value.contiguous() for name, value in (state or {}).items()}
-    document |= {"facts": facts or {}, "with_state": state is not None}
-    payload = safetensors.torch.save(tensors)
-    name = f"plan-{hashlib.sha256(payload).hexdigest()[:16]}.safetensors"
-    document["tensors"] = name
+    name, payload, document = _files(plan, state, facts)
     _make(folder)
     _write(folder / name, payload)
-    _write(folder / "plan.json", _to_json(document, plan.method))
+    _write(folder / "plan.json", document)
     for stale in folder.glob("plan-*.safetensors"):
         if stale.name != name:
             stale.unlink()
@@ -86,10 +81,20 @@ def load(folder: Path) -> Stored:
     })  # fmt: skip
 
 
-def size(folder: Path) -> int:
-    """Bytes of a saved plan on disk: its JSON and its tensors."""
-    document = _read_json(folder)
-    return sum((folder / name).stat().st_size for name in ("plan.json", document["tensors"]))
+def size(plan: Plan, state: Tensors | None = None, facts: Facts | None = None) -> int:
+    """Bytes that `save` would write: the JSON and the tensors."""
+    _, payload, document = _files(plan, state, facts)
+    return len(payload) + len(document)
+
+
+def _files(plan: Plan, state: Tensors | None, facts: Facts | None) -> tuple[str, bytes, bytes]:
+    """Name and content of the tensor file, and the JSON that points to it."""
+    document, tensors = _encode(plan)
+    tensors |= {f"state.{name}": value.contiguous() for name, value in (state or {}).items()}
+    payload = safetensors.torch.save(tensors)
+    name = f"plan-{hashlib.sha256(payload).hexdigest()[:16]}.safetensors"
+    document |= {"tensors": name, "facts": facts or {}, "with_state": state is not None}
+    return name, payload, _to_json(document, plan.method)
 
 
 def _encode(plan: Plan) -> tuple[Facts, Tensors]:

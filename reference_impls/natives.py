@@ -1,0 +1,82 @@
+"""Which native modules can stand in for a layer under a decision, and if none, why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from octavo.errors import InputError
+from octavo.kernels import modules as native
+from octavo.reference_impls.settle import Decision
+
+
+class Candidate(NamedTuple):
+    """A native module that could run, and whether it rounds activations to integers."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    rounds: bool
+
+
+def candidates(module: nn.Module, decision: Decision) -> tuple[Candidate, ...] | str:
+    """Native modules for `module`, or the reason why there are none.
+
+    >>> candidates(nn.Embedding(3, 4), Decision())
+    'no kernel for Embedding'
+    """
+    makers = _MAKERS.get(type(module))
+    if makers is None:
+        return f"no kernel for {type(module).__name__}"
+    if module._forward_hooks or module._forward_pre_hooks:
+        return "has hooks, which would be lost"
+    if getattr(module, "weight").dtype != torch.float32:  # noqa: B009
+        return "kernels take float32"
+    return makers(module, decision)
+
+
+def _linear(module: Any, decision: Decision) -> tuple[Candidate, ...] | str:
+    codes, bias, weight = decision.codes, module.bias, module.weight.detach()
+    found = []
+    if codes is not None and codes.bits <= 4:
+        parts = (codes.codes, codes.scales, codes.group, bias)
+        found.append(Candidate("Int4Linear", lambda: native.Int4Linear(*parts), True))
+    if codes is not None and codes.bits > 4 and codes.group is None:
+        scales = codes.scales.squeeze(1)
+        build = lambda: native.Int8Linear(codes.codes, scales, bias)  # noqa: E731
+        found.append(Candidate("Int8Linear", build, True))
+    if decision.keep is not None:
+        found.append(Candidate("CsrLinear", lambda: native.CsrLinear(weight, bias), False))
+    return tuple(found) or f"no kernel for {_bits(decision)} bits in groups"
+
+
+def _conv2d(module: Any, decision: Decision) -> tuple[Candidate, ...] | str:
+    if module.groups != 1:
+        return f"no kernel for a convolution in {module.groups} groups"
+    try:
+        place = (module.bias, *native.geometry(module).values())
+    except InputError as error:
+        return str(error)
+    codes, stripes, weight = decision.codes, decision.stripes, module.weight.detach()
+    found = []
+    if codes is not None and codes.bits <= 4:
+        parts = (codes.codes, codes.scales, codes.group, *place)
+        found.append(Candidate("Int4Conv2d", lambda: native.Int4Conv2d(*parts), True))
+    if stripes is not None:
+        build = lambda: native.StripeConv2d(weight, stripes, *place)  # noqa: E731
+        found.append(Candidate("StripeConv2d", build, False))
+    elif decision.keep is not None:
+        found.append(Candidate("CsrConv2d", lambda: native.CsrConv2d(weight, *place), False))
+    return tuple(found) or f"no convolution kernel for {_bits(decision)} bits"
+
+
+def _bits(decision: Decision) -> int:
+    return 32 if decision.codes is None else decision.codes.bits
+
+
+_MAKERS: dict[type[nn.Module], Callable[[Any, Decision], tuple[Candidate, ...] | str]] = {
+    nn.Linear: _linear,
+    nn.Conv2d: _conv2d,
+}
