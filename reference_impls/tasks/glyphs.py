@@ -60,7 +60,7 @@ def _draw(fonts: tuple[str, ...], count: int, generator: torch.Generator) -> tup
     font = torch.randint(len(fonts), (count,), generator=generator)
     views = [
         _view(sheet[f, c].unsqueeze(1), generator)
-        for f, c in zip(font.split(512), labels.split(512), strict=True)
+        for f, c in zip(torch.split(font, 512), torch.split(labels, 512), strict=True)
     ]
     return torch.cat(views), labels
 
