@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,6 +48,151 @@ def session(
     """Take the options that stand before the command."""
     named = library or os.environ.get("OCTAVO_LIBRARY")
     context.obj = Session(Path(named) if named else Path(typer.get_app_dir("octavo")) / "library")
+
+
+Methods = Annotated[list[str] | None, typer.Argument(help="Methods, or `kernels`; default: all.")]
+Seed = Annotated[int, typer.Option(help="First of three seeds.")]
+Quick = Annotated[bool, typer.Option("--quick", help="The small setting of each claim.")]
+
+
+@app.command()
+def run(
+    method: Annotated[str, typer.Argument(help="Id of a method, as in stripe-pruning.")],
+    model: Annotated[str | None, typer.Option(help="Your model, PACKAGE.MODULE:ATTRIBUTE.")] = None,
+    data: Annotated[str | None, typer.Option(help="Your data, PACKAGE.MODULE:ATTRIBUTE.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting, key=value.")
+    ] = None,
+    seed: Seed = 0,
+    save: Annotated[Path | None, typer.Option(help="Folder for the compressed model.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a method: on your own model, or, without --model, its claims in their small setting."""
+    if model is None:
+        if data or settings or save:
+            raise InputError("run: --data, --set and --save are for your own model; add --model")
+        _run_claims(method, seed, as_json)
+    else:
+        _run_on(method, model, data, settings or [], seed, save, as_json)
+
+
+def _run_claims(method: str, seed: int, as_json: bool) -> None:
+    from octavo import bench
+
+    results = _watched(method, seed, quick=True)
+    document = bench.ledger(method, seed, results)
+    print_json(document) if as_json else out.print(bench.table(document))
+
+
+def _run_on(
+    method: str,
+    model: str,
+    data: str | None,
+    pairs: list[str],
+    seed: int,
+    save: Path | None,
+    as_json: bool,
+) -> None:
+    from octavo import own
+    from octavo.reference_impls.compress import compress
+
+    batches = None if data is None else own.thing(data)
+    small = compress(own.thing(model), method, data=batches, seed=seed, **own.settings(pairs))
+    if save is not None:
+        small.save(save)
+    report = small.report()
+    print_json(report.to_json()) if as_json else out.print(report)
+
+
+def _watched(method: str, seed: int, quick: bool) -> list[Any]:
+    """Run the claims of a method behind a progress bar on stderr."""
+    from rich.progress import Progress
+
+    from octavo import bench, catalog
+
+    count = len(catalog.methods()[method].claims) if method in catalog.methods() else None
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task(method, total=count)
+        seeds = tuple(range(seed, seed + len(bench.SEEDS)))
+        return bench.run(method, seeds, quick, lambda result: progress.advance(task))
+
+
+@app.command()
+def bench(
+    methods: Methods = None,
+    quick: Quick = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Fail where a quick verdict is not the recorded one.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Run what is recorded, too.")] = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure the claims of methods and append them to the ledger (or the speed of kernels)."""
+    from octavo import bench as home
+    from octavo.reference_impls import found
+
+    if methods == ["kernels"]:
+        _bench_kernels(quick, as_json)
+        return
+    names = methods or list(found())
+    if check:
+        _bench_check(names, seed, as_json)
+        return
+    todo = [name for name in names if again or not home.recorded(name, quick)]
+    if not todo:
+        raise NothingNew(f"recorded with this code: {', '.join(names)}; --again runs them")
+    documents = []
+    for name in todo:
+        results = _watched(name, seed, quick)
+        home.record(name, results)
+        documents.append(home.ledger(name, seed, results))
+        if not as_json:
+            out.print(home.table(documents[-1]))
+    if as_json:
+        print_json({"runs": documents, "skipped": sorted(set(names) - set(todo))})
+
+
+def _bench_check(names: list[str], seed: int, as_json: bool) -> None:
+    from octavo import bench as home
+
+    drifts = [drift for name in names for drift in home.check(name, _watched(name, seed, True))]
+    if as_json:
+        print_json({"checked": names, "drifts": [asdict(drift) for drift in drifts]})
+    if drifts:
+        raise InputError("bench --check: " + "; ".join(map(str, drifts)))
+    if not as_json:
+        out.print(f"{len(names)} methods: every verdict is as recorded")
+
+
+def _bench_kernels(quick: bool, as_json: bool) -> None:
+    from rich.table import Table
+
+    from octavo.kernels import bars
+
+    rows = [asdict(row) for row in bars.measure(quick)]
+    if as_json:
+        print_json({"rows": rows})
+        return
+    table = Table(*(rows[0] if rows else ()), title="kernels")
+    for row in rows:
+        cells = (f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values())
+        table.add_row(*cells)
+    out.print(table)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what runs here and what is missing."""
+    from octavo.doctor import examine
+
+    found = examine()
+    if as_json:
+        print_json(found)
+        return
+    for name, value in found.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        out.print(f"{name:>10}  {text or 'none'}", highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -158,18 +158,10 @@ def _totals(report: Report) -> Table:
 
 def _choices(report: Report) -> Table:
     table = Table(title=f"each layer ({report.backend} kernels)")
-    for column in (
-        "module",
-        "kind",
-        "decision",
-        "runs",
-        "dense ms",
-        "native ms",
-        "deviation",
-        "why",
-    ):
-        table.add_column(column, justify="right" if "ms" in column else "left")
+    for column in ("module", "decision", "runs", "dense ms", "native ms", "deviation"):
+        table.add_column(column, justify="left" if column in ("module", "decision") else "right")
     for c in report.choices:
         times = ("-" if t is None else f"{t:.3f}" for t in (c.ms_dense, c.ms_native))
-        table.add_row(c.path, c.kind, c.decision, c.runs, *times, f"{c.deviation:.1e}", c.why)
+        deviation = f"{c.deviation:.0e}" if c.deviation else "-"
+        table.add_row(c.path, c.decision, c.runs, *times, deviation)
     return table

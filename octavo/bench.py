@@ -1,0 +1,217 @@
+"""Run the claims of methods, hold the values against the record, and keep the ledger.
+
+A ledger line carries all that is needed to repeat it: command, commit, hash of the code, seeds,
+versions, machine, seconds, date. Lines are only ever appended.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+import octavo
+from octavo import catalog
+from octavo.catalog import Claim, Result
+from octavo.errors import InputError
+from octavo.reference_impls import find, found, machine
+from octavo.reference_impls.measurement import Measurement
+
+SEEDS = (0, 1, 2)
+PACKAGES = ("torch", "numpy", "scipy", "transformers", "sentence-transformers")
+Watch = Callable[[Result], None]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A claim whose verdict is not the recorded one any more."""
+
+    method: str
+    claim: str
+    recorded: str
+    now: str
+    value: float
+
+    def __str__(self) -> str:
+        was = f"was {self.recorded!r}, is {self.now!r}"
+        return f"{self.method} {self.claim}: {was} (measured {self.value:.6g})"
+
+
+def run(
+    method: str, seeds: Sequence[int] = SEEDS, quick: bool = False, watch: Watch | None = None
+) -> list[Result]:
+    """Measure the claims of one method. Nothing is written; `watch` sees each value as it comes.
+
+    Raises:
+        InputError: no such method, or its module measures a claim that its record does not have.
+    """
+    module = find(method)
+    claims = {claim.id: claim for claim in catalog.methods()[method].claims}
+    facts = _provenance(method, seeds, quick)
+    results = []
+    start = time.perf_counter()
+    for measured in module.claims(tuple(seeds), quick):
+        seconds, start = time.perf_counter() - start, time.perf_counter()
+        claim = _claim(method, claims, measured)
+        results.append(_result(method, claim, measured, {**facts, "seconds": round(seconds, 3)}))
+        if watch is not None:
+            watch(results[-1])
+    return results
+
+
+def record(method: str, results: Sequence[Result], root: Path = catalog.ROOT) -> None:
+    """Append results to the ledger of a method: all of them or none."""
+    path = root / "results" / f"{method}.jsonl"
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    lines = [json.dumps(asdict(r), ensure_ascii=False, allow_nan=False) + "\n" for r in results]
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{method}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(before + "".join(lines))
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def recorded(method: str, quick: bool) -> bool:
+    """Whether the ledger has this kind of run of the code as it is now."""
+    now = catalog.code_hash(catalog.implementation(method))
+    return any(r.code_hash == now and r.quick == quick for r in catalog.results(method))
+
+
+def check(method: str, results: Sequence[Result]) -> list[Drift]:
+    """Claims whose verdict in these quick results is not the one recorded (quick lines first)."""
+    ledger = catalog.latest(method)
+    for line in sorted((r for r in catalog.results(method) if r.quick), key=lambda r: r.date):
+        ledger[line.claim] = line
+    return [
+        Drift(method, r.claim, ledger[r.claim].verdict, r.verdict, r.value)
+        for r in results
+        if r.claim in ledger and ledger[r.claim].verdict != r.verdict
+    ]
+
+
+def stale() -> list[str]:
+    """Methods whose ledger was measured with other code than they have now, or is empty."""
+    return [m for m in found() if not catalog.latest(m) or catalog.stale(m)]
+
+
+def ledger(method: str, seed: int, results: Sequence[Result]) -> dict[str, Any]:
+    """What `octavo run --json` prints: each claim beside what was measured."""
+    claims = {claim.id: claim for claim in catalog.methods()[method].claims}
+    rows = [_row(claims[result.claim], result) for result in results]
+    missing = sorted(set(claims) - {result.claim for result in results})
+    seconds = round(sum(result.seconds for result in results), 3)
+    return {
+        "method": method,
+        "seed": seed,
+        "claims": rows,
+        "not_measured": missing,
+        "seconds": seconds,
+    }
+
+
+def table(document: dict[str, Any]) -> Table:
+    """The ledger for people."""
+    view = Table(title=f"{document['method']}, {document['seconds']:.0f} s")
+    for column in ("claim", "reported", "expected", "measured", "baseline", "verdict"):
+        view.add_column(column, justify="right" if column == "measured" else "left")
+    for row in document["claims"]:
+        spread = f" ± {row['spread']:.2g}" if row["spread"] else ""
+        baseline = "" if row["baseline"] is None else f"{row['baseline']:.5g}"
+        named = f"{baseline} ({row['baseline_name']})" if row["baseline_name"] else baseline
+        measured = f"{row['measured']:.5g}{spread}"
+        cells = (row["id"], row["reported"], row["expected"], measured, named, row["verdict"])
+        view.add_row(*cells)
+    return view
+
+
+def _row(claim: Claim, result: Result) -> dict[str, Any]:
+    slack = f" ± {claim.tolerance:g}" if claim.tolerance else ""
+    return {
+        "id": claim.id,
+        "statement": claim.statement,
+        "metric": claim.metric,
+        "unit": claim.unit,
+        "reported": claim.reported,
+        "expected": f"{claim.expect} {claim.value:g}{slack}",
+        "measured": result.value,
+        "spread": result.spread,
+        "baseline": result.baseline,
+        "baseline_name": result.baseline_name,
+        "verdict": result.verdict,
+        "note": result.note,
+    }
+
+
+def _claim(method: str, claims: dict[str, Claim], measured: Measurement) -> Claim:
+    if measured.claim not in claims:
+        known = ", ".join(claims) or "none"
+        raise InputError(f"{method} measures {measured.claim!r}; its record has: {known}")
+    if not math.isfinite(measured.value):
+        raise InputError(
+            f"{method} {measured.claim}: measured {measured.value}, which is no number"
+        )
+    return claims[measured.claim]
+
+
+def _result(method: str, claim: Claim, measured: Measurement, facts: dict[str, Any]) -> Result:
+    return Result(
+        method=method,
+        claim=claim.id,
+        value=measured.value,
+        spread=measured.spread,
+        seeds=measured.seeds or facts["asked"],
+        baseline=measured.baseline,
+        baseline_name=measured.baseline_name,
+        verdict=catalog.verdict(claim, measured.value),
+        series=None if measured.series is None else dict(measured.series),
+        note=measured.note,
+        **{name: value for name, value in facts.items() if name != "asked"},
+    )
+
+
+def _provenance(method: str, seeds: Sequence[int], quick: bool) -> dict[str, Any]:
+    path = catalog.implementation(method)
+    again = f"octavo bench {method} --seed {min(seeds)}{' --quick' if quick else ''}"
+    return {
+        "asked": tuple(seeds),
+        "command": again,
+        "commit": _commit(path.resolve()),
+        "code_hash": catalog.code_hash(path),
+        "versions": {"octavo": octavo.__version__, **machine.versions(*PACKAGES)},
+        "cpu": machine.cpu(),
+        "gpu": machine.gpu(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "quick": quick,
+    }
+
+
+def _commit(path: Path) -> str:
+    """The commit that is checked out where `path` lies, "+" if the file differs from it."""
+    head = _git(path.parent, "rev-parse", "HEAD")
+    if head is None:
+        return f"release {octavo.__version__}"
+    return head + ("+" if _git(path.parent, "status", "--porcelain", "--", str(path)) else "")
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
