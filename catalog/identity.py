@@ -15,7 +15,6 @@ from octavo.catalog.records import Paper
 
 __all__ = [
     "arxiv_id",
-    "conference_page",
     "doi",
     "keys",
     "merge",
@@ -37,23 +36,6 @@ _DOI = re.compile(
     re.IGNORECASE,
 )
 _FORUM = re.compile(r"[A-Za-z0-9_-]{8,16}")
-_CONFERENCES = (
-    "papers.nips.cc",
-    "proceedings.neurips.cc",
-    "neurips.cc",
-    "nips.cc",
-    "icml.cc",
-    "iclr.cc",
-    "proceedings.mlr.press",
-    "aclanthology.org",
-    "aclweb.org",
-    "openaccess.thecvf.com",
-    "ojs.aaai.org",
-    "ijcai.org",
-    "ecva.net",
-    "isca-speech.org",
-    "jmlr.org",
-)
 
 
 def arxiv_id(text: str) -> tuple[str, int | None] | None:
@@ -98,21 +80,6 @@ def openreview_id(text: str) -> str | None:
     named += re.findall(r"[?&]id=([^&#\s]+)", plain)
     named += re.findall(r"/(?:forum|pdf|attachment)/([^/?#.]+)", plain)
     return next((each for each in named if _FORUM.fullmatch(each)), None)
-
-
-def conference_page(text: str) -> str | None:
-    """A paper's page at a conference or publisher, its address in one form; None for other pages.
-
-    >>> conference_page("http://www.papers.nips.cc/paper/7350-are-gans-created-equal.pdf")
-    'https://papers.nips.cc/paper/7350-are-gans-created-equal'
-    """
-    parts = urlsplit(text.strip())
-    host = (parts.hostname or "").removeprefix("www.")
-    if not any(host == each or host.endswith(f".{each}") for each in _CONFERENCES):
-        return None
-    page = re.sub(r"\.(pdf|html?)$", "", parts.path).rstrip("/")
-    query = f"?{parts.query}" if parts.query else ""
-    return f"https://{host}{page}{query}" if page else None
 
 
 def normalise_title(title: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache, partial
 from types import UnionType
-from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -39,10 +39,10 @@ class _Wanted(NamedTuple):
 
 def record(kind: type[T], given: object, key: str, page: Page) -> T | None:
     """The record of ``kind`` that ``given`` describes, or None with its problems on the page."""
+    wanted, before = _wanted(cast(Hashable, kind)), len(page.problems)
     if not isinstance(given, dict):
-        page.say(key, f"{_named(given)}; expected a table with {_listed(_wanted(kind))}")
+        page.say(key, f"{_named(given)}; expected a table with {_listed(wanted)}")
         return None
-    wanted, before = _wanted(kind), len(page.problems)
     for name in given:
         if name not in wanted:
             page.say(_joined(key, str(name)), f"unknown key; allowed: {_listed(wanted)}")
