@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -179,6 +180,86 @@ def _bench_kernels(quick: bool, as_json: bool) -> None:
         cells = (f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values())
         table.add_row(*cells)
     out.print(table)
+
+
+site_app = typer.Typer(help="The static site.", no_args_is_help=True)
+app.add_typer(site_app, name="site")
+SiteOut = Annotated[Path | None, typer.Option(help="Folder of docs and site; default: build.")]
+
+
+@site_app.command("build")
+def site_build(output: SiteOut = None, as_json: Json = False) -> None:
+    """Render the catalog, and index it for search."""
+    from octavo.site.build import build, default_output
+
+    built = build(output or default_output(), say=lambda line: err.print(line, highlight=False))
+    print_json(asdict(built)) if as_json else out.print(str(built), highlight=False, soft_wrap=True)
+
+
+@site_app.command("serve")
+def site_serve(
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 8000,
+    output: SiteOut = None,
+) -> None:
+    """Serve the built site on 127.0.0.1 until interrupted."""
+    from octavo.site.build import default_output
+    from octavo.site.server import server
+
+    with server((output or default_output()) / "site", port) as ready:
+        err.print(f"http://127.0.0.1:{ready.server_address[1]}/", highlight=False)
+        with suppress(KeyboardInterrupt):
+            ready.serve_forever()
+
+
+@app.command()
+def methods(
+    theme: Annotated[str | None, typer.Option(help="Id of a theme, as in pruning.")] = None,
+    facet: Annotated[list[str] | None, typer.Option(help="A facet, as in data=none.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="A test, as in 'bits<=4 and retraining==\"none\"'.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the methods, all or those that match."""
+    from octavo import shown
+    from octavo.catalog import documents, query
+
+    rows = [documents.brief(method) for method in query.select(theme, facet or (), where)]
+    print_json({"methods": rows}) if as_json else out.print(shown.table(rows))
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Id, as in synflow, papers/synflow, int4_matmul.")],
+    as_json: Json = False,
+) -> None:
+    """Show a method, a paper or a kernel."""
+    from octavo import shown
+    from octavo.catalog import documents
+
+    known = documents.find(name)
+    if as_json:
+        print_json(known)
+    else:
+        out.print(shown.text(known), highlight=False, markup=False, soft_wrap=True)
+
+
+catalog_app = typer.Typer(help="The catalog.", no_args_is_help=True)
+app.add_typer(catalog_app, name="catalog")
+
+
+@catalog_app.command("check")
+def catalog_check(as_json: Json = False) -> None:
+    """Print every schema problem of the catalog: file, line, key, what is allowed."""
+    from octavo import catalog
+
+    problems = catalog.check()
+    if as_json:
+        print_json({"problems": problems})
+    for problem in () if as_json else problems:
+        out.print(problem, highlight=False, markup=False, soft_wrap=True)
+    if problems:
+        raise InputError(f"catalog: {len(problems)} problems")
 
 
 @app.command()

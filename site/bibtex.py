@@ -1,0 +1,56 @@
+"""A paper as a BibTeX entry: keys in a fixed order, TeX's special characters escaped."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from octavo.catalog import Paper
+
+SPECIAL = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
+SPECIAL |= {"^": r"\textasciicircum{}"} | {c: "\\" + c for c in "&%$#_"}
+
+
+def escape(value: str) -> str:
+    r"""Text as TeX reads it literally.
+
+    >>> print(escape("R&D at 50 % of $x_1$"))
+    R\&D at 50 \% of \$x\_1\$
+    """
+    return "".join(SPECIAL.get(c, c) for c in value)
+
+
+def key(paper: Paper) -> str:
+    """Citation key: first author's surname, year, first long word of the title; else the id."""
+    words = re.findall(r"[a-z0-9]+", _plain(paper.title))
+    word = next((w for w in words if len(w) > 3), words[0] if words else "")
+    surname = re.sub(r"[^a-z]", "", _plain(paper.authors[0].split()[-1])) if paper.authors else ""
+    return f"{surname}{paper.year or ''}{word}" if surname else paper.id
+
+
+def entry(paper: Paper) -> str:
+    """The entry: ``@inproceedings`` where a conference is known, else ``@misc``."""
+    authors = list(paper.authors) + (
+        [] if paper.authors_complete or not paper.authors else ["others"]
+    )
+    venue = paper.venue or ""
+    published = bool(venue) and not venue.lower().startswith("arxiv")
+    fields = [
+        ("title", "{" + escape(paper.title) + "}"),
+        ("author", " and ".join(a if a == "others" else escape(a) for a in authors)),
+        ("booktitle" if published else "note", escape(venue)),
+        ("year", str(paper.year or "")),
+        ("eprint", paper.arxiv or ""),
+        ("archivePrefix", "arXiv" if paper.arxiv else ""),
+        ("primaryClass", paper.categories[0] if paper.arxiv and paper.categories else ""),
+        ("doi", paper.doi or ""),
+        ("url", paper.url or (f"https://arxiv.org/abs/{paper.arxiv}" if paper.arxiv else "")),
+    ]
+    lines = [f"  {name} = {{{value}}}," for name, value in fields if value]
+    kind = "inproceedings" if published else "misc"
+    return "\n".join([f"@{kind}{{{key(paper)},", *lines, "}"])
+
+
+def _plain(value: str) -> str:
+    folded = unicodedata.normalize("NFKD", value)
+    return folded.encode("ascii", "ignore").decode().lower()

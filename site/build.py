@@ -1,0 +1,176 @@
+"""The static site: render the catalog, run MkDocs and Pagefind, put the result in place at once.
+
+    catalog ──► build/docs (Markdown, SVG) ──► build/.site-next ──► Pagefind ──► build/site
+
+The last step is a rename: a build that is killed leaves the site of before, never half of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from octavo.errors import InputError
+from octavo.site import accents
+from octavo.site.holdings import Holdings, gather
+from octavo.site.markup import Page, document
+from octavo.site.pages import front, kernels, methods, papers, themes
+
+HERE = Path(__file__).resolve().parent
+UNUSED = ("javascripts", "stylesheets", "images")  # of the theme below ours; no page asks for them
+STAMP = ".built-from"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build made."""
+
+    site: str
+    pages: int
+    papers: int
+    methods: int
+    implemented: int
+    kernels: int
+    seconds: float
+    unchanged: bool
+
+    def __str__(self) -> str:
+        was = " (nothing had changed)" if self.unchanged else ""
+        return f"{self.pages:,} pages in {self.seconds:.1f} s{was}: {self.site}"
+
+
+def default_output() -> Path:
+    """``build`` of the clone we run from, else of the folder we stand in."""
+    clone = HERE.parent
+    return (clone if (clone / "mkdocs.yml").is_file() else Path.cwd()) / "build"
+
+
+def build(out: Path, holdings: Holdings | None = None, say: Callable[[str], None] = print) -> Built:
+    """Make the site under ``out/site`` from ``holdings`` (the whole catalog when None).
+
+    Raises InputError when MkDocs or Pagefind refuse, with the first line they say.
+    """
+    start = time.perf_counter()
+    held = holdings or gather()
+    docs, ready, next_site = out / "docs", out / "site", out / f".site-next-{os.getpid()}"
+    say("rendering the catalog")
+    count = render(held, docs)
+    mark = fingerprint(docs)
+    unchanged = (ready / STAMP).is_file() and (ready / STAMP).read_text() == mark
+    if not unchanged:
+        try:
+            say(f"mkdocs over {count:,} pages")
+            run_mkdocs(docs, next_site)
+            say("indexing for search")
+            run_pagefind(next_site)
+            (next_site / STAMP).write_text(mark)
+            put_in_place(next_site, ready)
+        finally:
+            shutil.rmtree(next_site, ignore_errors=True)
+    return Built(
+        site=str(ready),
+        pages=count,
+        papers=len(held.papers),
+        methods=len(held.methods),
+        implemented=len(held.implemented),
+        kernels=len(held.kernels),
+        seconds=round(time.perf_counter() - start, 2),
+        unchanged=unchanged,
+    )
+
+
+def all_pages(holdings: Holdings) -> Iterator[Page]:
+    """Every rendered page."""
+    for part in (front, themes, methods, kernels, papers):
+        yield from part.pages(holdings)
+
+
+def render(holdings: Holdings, docs: Path) -> int:
+    """Write every page, the hand-written ones and the theme colours; return how many pages."""
+    shutil.rmtree(docs, ignore_errors=True)
+    shutil.copytree(HERE / "docs", docs)
+    count = sum(1 for _ in docs.glob("*.md"))
+    for page in all_pages(holdings):
+        path = docs / page.path / "index.md" if page.path else docs / "index.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(document(page), encoding="utf-8")
+        count += 1
+    for method in holdings.implemented:
+        module = holdings.module(method)
+        assert module is not None
+        shutil.copyfile(module, docs / "methods" / method / module.name)
+    (docs / "assets").mkdir(exist_ok=True)
+    sheet = accents.stylesheet(holdings.taxonomy.themes.values())
+    (docs / "assets" / "themes.css").write_text(sheet, encoding="utf-8")
+    return count
+
+
+def fingerprint(docs: Path) -> str:
+    """Hash of all that goes into the site: the rendered pages, the theme, the settings."""
+    digest = hashlib.sha256()
+    for base in (docs, HERE / "theme"):
+        for path in sorted(p for p in base.rglob("*") if p.is_file()):
+            digest.update(str(path.relative_to(base)).encode() + b"\0" + path.read_bytes())
+    digest.update((HERE / "mkdocs.yml").read_bytes())
+    digest.update(os.environ.get("OCTAVO_SITE_URL", "").encode())
+    return digest.hexdigest()
+
+
+def run_mkdocs(docs: Path, target: Path) -> None:
+    """MkDocs, strict, in this process; then drop what the theme below ours brought along."""
+    _need("mkdocs", "material", "pagefind")
+    from mkdocs.commands.build import build as mkdocs_build
+    from mkdocs.config import load_config
+    from mkdocs.exceptions import MkDocsException
+
+    try:
+        config = load_config(
+            str(HERE / "mkdocs.yml"),
+            docs_dir=str(docs.resolve()),
+            site_dir=str(target.resolve()),
+            theme={"name": "material", "font": False, "favicon": "assets/mark.svg"}
+            | {"custom_dir": str(HERE / "theme")},
+        )
+        mkdocs_build(config)
+    except MkDocsException as error:
+        raise InputError(f"site build: mkdocs refused: {error}; see the lines above") from error
+    for name in UNUSED:
+        shutil.rmtree(target / "assets" / name, ignore_errors=True)
+    (target / "sitemap.xml.gz").unlink(missing_ok=True)
+
+
+def run_pagefind(target: Path) -> None:
+    """Index the built pages; the index lies in ``pagefind/`` of the site."""
+    line = [sys.executable, "-m", "pagefind", "--site", str(target), "--quiet"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode or not (target / "pagefind" / "pagefind.js").is_file():
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise InputError(f"site build: pagefind refused: {said[0] if said else 'no output'}")
+    for path in (target / "pagefind").glob("*ui*"):
+        path.unlink()
+
+
+def put_in_place(made: Path, ready: Path) -> None:
+    """Swap a finished site in: two renames, and the old one goes last."""
+    old = ready.with_name(f".site-old-{os.getpid()}")
+    if ready.exists():
+        ready.rename(old)
+    made.rename(ready)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _need(*modules: str) -> None:
+    from importlib.util import find_spec
+
+    absent = [name for name in modules if find_spec(name) is None]
+    if absent:
+        raise InputError(
+            f"site build: {', '.join(absent)} not installed; run `pip install 'octavo[site]'`"
+        )

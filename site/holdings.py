@@ -1,0 +1,131 @@
+"""What the house holds, gathered and counted once: the pages only read it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import octavo.catalog as catalog
+from octavo.catalog import Followed, Method, Paper, Result, Taxonomy
+
+VERDICTS = ("holds", "trend only", "not reproduced")
+KERNEL_FILES = (".py", ".cpp")
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Papers, methods, vocabulary and runs, with the folders that hold the code.
+
+    ``latest`` gives for each method the newest result of each of its claims.
+    """
+
+    papers: Mapping[str, Paper]
+    methods: Mapping[str, Method]
+    taxonomy: Taxonomy
+    latest: Mapping[str, Mapping[str, Result]]
+    impls: Path
+    kernels_dir: Path
+    followed: tuple[Followed, ...] = ()
+
+    def module(self, method_id: str) -> Path | None:
+        """The module that implements a method, if there is one."""
+        path = self.impls / f"{method_id.replace('-', '_')}.py"
+        return path if path.is_file() else None
+
+    def stale(self, method_id: str) -> bool:
+        """Whether the code has changed since a recorded run."""
+        path = self.module(method_id)
+        runs = self.latest.get(method_id, {})
+        if path is None or not runs:
+            return False
+        return any(run.code_hash != catalog.code_hash(path) for run in runs.values())
+
+    @cached_property
+    def implemented(self) -> list[str]:
+        """Ids of the methods that can be run, in order."""
+        return sorted(m for m in self.methods if self.module(m))
+
+    @cached_property
+    def kernels(self) -> dict[str, Path]:
+        """Folders of the kernels (each has a ``reference`` in its ``__init__.py``), by name."""
+        if not self.kernels_dir.is_dir():
+            return {}
+        homes = (p for p in sorted(self.kernels_dir.iterdir()) if (p / "__init__.py").is_file())
+        return {p.name: p for p in homes if _is_kernel(p)}
+
+    @cached_property
+    def methods_of_paper(self) -> dict[str, list[str]]:
+        """Methods by the papers they come from."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for method in self.methods.values():
+            for paper in method.papers:
+                found[paper].append(method.id)
+        return found
+
+    @cached_property
+    def papers_by_year(self) -> dict[int | None, list[Paper]]:
+        """Papers by year, newest first, those without a year last; by title inside."""
+        shelves: dict[int | None, list[Paper]] = defaultdict(list)
+        for paper in sorted(self.papers.values(), key=lambda p: (p.title.lower(), p.id)):
+            shelves[paper.year].append(paper)
+        years = sorted(shelves, key=lambda y: (y is None, -(y or 0)))
+        return {year: shelves[year] for year in years}
+
+    @cached_property
+    def papers_by_tag(self) -> dict[str, list[Paper]]:
+        """Papers by each of their tags (themes and techniques alike), newest first."""
+        shelves: dict[str, list[Paper]] = defaultdict(list)
+        for papers in self.papers_by_year.values():
+            for paper in papers:
+                for tag in sorted({tag.id for tag in paper.tags}):
+                    shelves[tag].append(paper)
+        return shelves
+
+    def papers_of_theme(self, theme: str) -> list[Paper]:
+        """Papers tagged with a theme or with one of its techniques, newest first."""
+        below = {t.id for t in self.taxonomy.techniques.values() if t.theme == theme} | {theme}
+        found = {p.id: p for tag in below for p in self.papers_by_tag.get(tag, ())}
+        return sorted(found.values(), key=newest_first)
+
+    @cached_property
+    def verdicts(self) -> Counter[str]:
+        """How many recorded claims have each verdict."""
+        return Counter(run.verdict for runs in self.latest.values() for run in runs.values())
+
+    @cached_property
+    def claims(self) -> int:
+        """How many claims are written down, run or not."""
+        return sum(len(m.claims) for m in self.methods.values())
+
+    @cached_property
+    def sources(self) -> Counter[str]:
+        """How many papers each source gave."""
+        return Counter(s for p in self.papers.values() for s in {source.id for source in p.sources})
+
+
+def newest_first(paper: Paper) -> tuple[bool, int, str, str]:
+    """Sort key: newest year first, no year last, then the title."""
+    return (paper.year is None, -(paper.year or 0), paper.title.lower(), paper.id)
+
+
+def gather(root: Path = catalog.ROOT) -> Holdings:
+    """Read the whole catalog at ``root`` and find the code that lies beside it."""
+    methods = catalog.methods(root)
+    return Holdings(
+        papers=catalog.papers(root),
+        methods=methods,
+        taxonomy=catalog.taxonomy(root),
+        latest={method_id: catalog.latest(method_id, root) for method_id in methods},
+        impls=root.parent / "reference_impls",
+        kernels_dir=root.parent / "kernels",
+        followed=catalog.sources(root),
+    )
+
+
+def _is_kernel(folder: Path) -> bool:
+    source = (folder / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r"^def reference\(|^from .*import .*\breference\b", source, re.M) is not None

@@ -1,0 +1,204 @@
+"""The home page, the search page, the benchmarks and the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from octavo.catalog import Method
+from octavo.site import ledger
+from octavo.site.holdings import Holdings
+from octavo.site.markup import Page, command, link, plural, section, table, text
+from octavo.site.pages.methods import runnable
+from octavo.site.pages.themes import theme_grid
+
+EXAMPLES = ("prune before training", "4-bit weights without retraining", "distill attention")
+
+
+def pages(holdings: Holdings) -> Iterator[Page]:
+    """The four pages that belong to no single record."""
+    yield home(holdings)
+    yield search(holdings)
+    yield benchmarks(holdings)
+    yield sources(holdings)
+
+
+def home(holdings: Holdings) -> Page:
+    """Three questions, answered at once: what is here, what runs now, how to find the rest."""
+    body = (
+        '<header class="head title-page"><div><h1>Neural-network compression, from paper to '
+        'kernel</h1><p class="lead">Papers on efficient deep learning, the methods in them as '
+        "code that runs on your own model, and under each method the kernel that makes it pay."
+        f"</p></div>{_search_box()}</header>"
+        + section("What is here", _counts(holdings), "here", "here")
+        + section("What you can run now", _run(holdings), "run", "run")
+        + section("How to find what you need", _find(holdings), "find", "find")
+    )
+    about = "Papers, reference implementations, native kernels and measured claims."
+    return Page("", "Octavo", body, about, section="home")
+
+
+def _counts(holdings: Holdings) -> str:
+    kinds = [
+        ("papers/", len(holdings.papers), "papers", "records with their provenance"),
+        ("methods/", len(holdings.methods), "methods", "described in four short texts"),
+        ("methods/", len(holdings.implemented), "run here", "on any torch module"),
+        ("kernels/", len(holdings.kernels), "kernels", "native, checked against torch"),
+        ("benchmarks/", holdings.claims, "claims", _verdict_line(holdings)),
+    ]
+    items = "".join(
+        f'<li><a href="{href}"><b class="fig">{count:,}</b> {name}</a>'
+        f"<span>{text(said)}</span></li>"
+        for href, count, name, said in kinds
+    )
+    return f'<ul class="counts-row">{items}</ul>'
+
+
+def _verdict_line(holdings: Holdings) -> str:
+    seen = holdings.verdicts
+    if not seen:
+        return "written before any run; no run recorded yet"
+    parts = [f"{seen[name]} {word}" for name, word in _WORDS.items() if seen[name]]
+    return ", ".join(parts)
+
+
+_WORDS = {"holds": "hold", "trend only": "in trend only", "not reproduced": "not reproduced"}
+
+
+def _run(holdings: Holdings) -> str:
+    if not holdings.implemented:
+        return '<p class="quiet">No method is implemented yet.</p>'
+    first = holdings.implemented[0]
+    call = f'octavo.compress(model, "{first}")'
+    return (
+        runnable(holdings)
+        + "<p>Each command runs the method on a small task and prints, for every claim, what the "
+        "paper reports, what was measured, and the verdict. On your own model, from Python:</p>"
+        + command(call)
+    )
+
+
+def _search_box() -> str:
+    tries = ", ".join(link(f"search/?q={q.replace(' ', '+')}", q) for q in EXAMPLES)
+    return (
+        '<form class="search-box" action="search/" method="get" role="search">'
+        '<label for="home-q">Search papers, methods and kernels</label>'
+        '<div><input id="home-q" type="search" name="q" autocomplete="off" '
+        'placeholder="a technique, a title, an author"><button>Search</button></div>'
+        f'<p class="tries">Try {tries}.</p></form>'
+    )
+
+
+def _find(holdings: Holdings) -> str:
+    facets = ", ".join(
+        link(f"facets/#{facet.id}", facet.name.lower())
+        for facet in holdings.taxonomy.facets.values()
+    )
+    return (
+        f"<p>Search above, or with <kbd>/</kbd> from any page. Go by {link('papers/', 'year')}, or "
+        f"by what a method asks for and leaves behind: {facets}. Or by theme:</p>"
+        + theme_grid(holdings, "", only_methods=True)
+        + f"<p>{link('themes/', f'All {len(holdings.taxonomy.themes)} themes')}</p>"
+    )
+
+
+def search(holdings: Holdings) -> Page:
+    """The search page: filled by script; without script it shows the lists instead."""
+    lists = " ".join(
+        f"<li>{link(f'../{path}/', name)}</li>"
+        for path, name in [
+            ("themes", "Themes"),
+            ("methods", "Methods"),
+            ("facets", "Facets"),
+            ("papers", "Papers by year and theme"),
+            ("kernels", "Kernels"),
+        ]
+    )
+    body = (
+        '<header class="head"><h1>Search</h1></header>'
+        '<form class="search-box" id="search-form" action="./" method="get" role="search">'
+        '<label for="search-q">Search papers, methods and kernels</label>'
+        '<div><input id="search-q" type="search" name="q" autocomplete="off" autofocus>'
+        "<button>Search</button></div></form>"
+        '<div id="search-filters" class="filters" hidden></div>'
+        '<p id="search-status" class="quiet" role="status" aria-live="polite"></p>'
+        '<ol id="search-results" class="results"></ol>'
+        '<button id="search-more" type="button" hidden>More results</button>'
+        "<noscript><p>Searching needs JavaScript. These lists do not:</p>"
+        f"<ul>{lists}</ul></noscript>"
+    )
+    about = f"Search {plural(len(holdings.papers), 'paper')}, the methods and the kernels."
+    return Page("search", "Search", body, about, section="search")
+
+
+def benchmarks(holdings: Holdings) -> Page:
+    """Every claim with its verdict, and where each number comes from."""
+    rows = "".join(
+        f'<li><span class="verdict {kind}">{text(name)}</span> <b class="fig">{count:,}</b></li>'
+        for name, kind, count in ledger.tally(holdings)
+    )
+    with_claims = [m for m in holdings.methods.values() if m.claims]
+    with_claims.sort(key=lambda m: (not holdings.latest.get(m.id), m.name.lower()))
+    body = (
+        '<header class="head"><h1>Benchmarks</h1><p class="lead">What papers claim, next to what '
+        "this code measured. Expectations are written before the run and never adjusted to it."
+        "</p></header>"
+        f'<ul class="tally">{rows}</ul>'
+        + "".join(_bench(method, holdings) for method in with_claims)
+        + ("" if with_claims else '<p class="quiet">No claim is written down yet.</p>')
+    )
+    return Page("benchmarks", "Benchmarks", body, "All claims and verdicts.", section="benchmarks")
+
+
+def _bench(method: Method, holdings: Holdings) -> str:
+    runs = holdings.latest.get(method.id, {})
+    below = ledger.provenance(method, runs, holdings.stale(method.id))
+    return (
+        f'<section class="ledger accented theme-{text(method.theme)}" id="{text(method.id)}">'
+        f"<h2>{link(f'../methods/{method.id}/', method.name)}</h2>"
+        + ledger.claims_table(method.claims, runs, f"{method.id}-")
+        + f'<div class="provenance">{below}</div></section>'
+    )
+
+
+def _followed(holdings: Holdings) -> str:
+    rows = [
+        [
+            link(f.source, f.name) if "://" in f.source else text(f.name),
+            text(f.kind),
+            f"<code>{text(f.source)}</code>",
+        ]
+        for f in holdings.followed
+    ]
+    return table(["Name", "Kind", "Where"], rows) if rows else ""
+
+
+def sources(holdings: Holdings) -> Page:
+    """Feeds and lists, with how many papers each gave."""
+    feeds: list[list[str]] = []
+    lists: list[list[str]] = []
+    urls = {s.id: s.url for p in holdings.papers.values() for s in p.sources if s.url}
+    for name, count in sorted(holdings.sources.items(), key=lambda pair: (-pair[1], pair[0])):
+        kind, _, rest = name.partition(":")
+        where = (
+            f"https://github.com/{rest}"
+            if kind == "list" and rest.count("/") == 1
+            else urls.get(name, "")
+        )
+        row = [link(where, rest or name) if where else text(rest or name), f"{count:,}"]
+        (lists if kind == "list" else feeds).append(row)
+    body = (
+        '<header class="head"><h1>Sources</h1><p class="lead">Where the papers were found. A '
+        "paper found in two places is one record and counts in both rows.</p></header>"
+        + section("Followed", _followed(holdings), "followed", "narrow")
+        + section(
+            "Feeds and posts",
+            table(["Source", "Papers"], feeds, (1,)) if feeds else "",
+            "feeds",
+            "narrow",
+        )
+        + section(
+            "Lists", table(["List", "Papers"], lists, (1,)) if lists else "", "lists", "narrow"
+        )
+        + ("" if feeds or lists else '<p class="quiet">No source recorded yet.</p>')
+    )
+    return Page("sources", "Sources", body, "Feeds and lists, with counts.", section="sources")

@@ -1,0 +1,278 @@
+"""Papers: an index by year, lists in pages of a hundred, and a small page for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from octavo.catalog import Paper, Tag
+from octavo.site import bibtex
+from octavo.site.holdings import Holdings
+from octavo.site.markup import (
+    Page,
+    command,
+    facts,
+    inline,
+    link,
+    paragraphs,
+    plural,
+    root,
+    safe_id,
+    section,
+    text,
+)
+
+PER_PAGE = 100
+
+
+def pages(holdings: Holdings) -> Iterator[Page]:
+    """Every page about papers."""
+    yield index(holdings)
+    for year, papers in holdings.papers_by_year.items():
+        name = str(year) if year else "undated"
+        title = f"Papers of {year}" if year else "Papers without a year"
+        yield from listing(f"years/{name}", title, papers, holdings, section="papers")
+    for paper in holdings.papers.values():
+        yield one(paper, holdings)
+
+
+def index(holdings: Holdings) -> Page:
+    """By year and by theme."""
+    years = [
+        (f"years/{year or 'undated'}/", str(year or "no year"), len(papers))
+        for year, papers in holdings.papers_by_year.items()
+    ]
+    themes = [
+        (f"themes/{theme.id}/", theme.name, len(holdings.papers_of_theme(theme.id)))
+        for theme in holdings.taxonomy.themes.values()
+    ]
+    themes = sorted((t for t in themes if t[2]), key=lambda t: (-t[2], t[1]))
+    withdrawn = [p for p in holdings.papers.values() if p.status == "withdrawn"]
+    body = (
+        f'<header class="head"><h1>Papers</h1><p class="lead">{len(holdings.papers):,} records. '
+        "Each keeps where it was found and who gave it its tags.</p></header>"
+        '<div class="columns">'
+        + section("By year", _bars(years, "papers"), "by-year")
+        + section("By theme", _bars(themes, "papers"), "by-theme")
+        + "</div>"
+    )
+    if withdrawn:
+        items = "".join(f"<li>{entry(p, holdings, 'papers')}</li>" for p in withdrawn)
+        body += section("Withdrawn", f'<ol class="entries">{items}</ol>', "withdrawn")
+    return Page("papers", "Papers", body, "All papers, by year and by theme.", section="papers")
+
+
+def _bars(rows: Sequence[tuple[str, str, int]], path: str) -> str:
+    """Counts as lines whose length can be compared."""
+    top = max((count for _, _, count in rows), default=1)
+    items = "".join(
+        f'<li>{link(root(path) + href, name)}<svg viewBox="0 0 100 6" preserveAspectRatio="none" '
+        f'aria-hidden="true"><rect width="{max(0.8, 100 * count / top):.1f}" height="6"/></svg>'
+        f'<span class="fig">{count:,}</span></li>'
+        for href, name, count in rows
+    )
+    return f'<ol class="bars">{items}</ol>'
+
+
+def listing(
+    path: str,
+    title: str,
+    papers: Sequence[Paper],
+    holdings: Holdings,
+    section: str,
+    theme: str = "",
+) -> Iterator[Page]:
+    """A list in pages of a hundred; the first lies at ``path``, the second at ``path/2``."""
+    chunks = [papers[i : i + PER_PAGE] for i in range(0, len(papers), PER_PAGE)] or [()]
+    for number, chunk in enumerate(chunks, 1):
+        here = path if number == 1 else f"{path}/{number}"
+        entries = "".join(f"<li>{entry(paper, holdings, here)}</li>" for paper in chunk)
+        start = (number - 1) * PER_PAGE + 1
+        body = (
+            f'<header class="head"><h1>{text(title)}</h1>'
+            f'<p class="lead">{plural(len(papers), "paper")}</p></header>'
+            f'<ol class="entries" start="{start}">{entries}</ol>'
+            + _pager(path, number, len(chunks))
+        )
+        name = title if number == 1 else f"{title}, page {number}"
+        yield Page(here, name, body, f"{title}: a list.", theme=theme or None, section=section)
+
+
+def _pager(path: str, number: int, count: int) -> str:
+    if count < 2:
+        return ""
+    here = path if number == 1 else f"{path}/{number}"
+    up = root(here)
+    links = "".join(
+        f'<li aria-current="page">{n}</li>'
+        if n == number
+        else f"<li>{link(f'{up}{path}/' + (f'{n}/' if n > 1 else ''), str(n))}</li>"
+        for n in range(1, count + 1)
+    )
+    return f'<nav class="pager" aria-label="Pages of this list"><ol>{links}</ol></nav>'
+
+
+def entry(paper: Paper, holdings: Holdings, here: str) -> str:
+    """A paper as one entry of a list."""
+    up = root(here)
+    runs = [m for m in holdings.methods_of_paper.get(paper.id, ()) if m in holdings.implemented]
+    marks = ' <span class="mark withdrawn">withdrawn</span>' if paper.status == "withdrawn" else ""
+    marks += "".join(f' <a class="mark runs" href="{up}methods/{m}/">runs here</a>' for m in runs)
+    said = f'<p class="gist">{inline(paper.summary)}</p>' if paper.summary else ""
+    about = ", ".join(
+        x for x in (_authors(paper, 3), str(paper.year or ""), paper.venue or "") if x
+    )
+    return (
+        f"{link(f'{up}papers/{safe_id(paper.id)}/', paper.title)}{marks}"
+        f'<span class="about">{text(about)}</span>{said}'
+    )
+
+
+def one(paper: Paper, holdings: Holdings) -> Page:
+    """The page of one paper."""
+    path = f"papers/{safe_id(paper.id)}"
+    up = root(path)
+    themes = themes_of(paper, holdings)
+    kicker = " · ".join(
+        [link(f"{up}papers/", "Paper")]
+        + ([link(f"{up}years/{paper.year}/", str(paper.year))] if paper.year else [])
+        + [link(f"{up}themes/{t}/", holdings.taxonomy.themes[t].name) for t in themes[:3]]
+    )
+    body = (
+        f'<header class="head"><p class="kicker">{kicker}</p><h1>{text(paper.title)}</h1>'
+        f'<p class="authors">{text(_authors(paper))}</p></header>'
+        + _withdrawn(paper)
+        + '<div class="split"><div class="text">'
+        + _texts(paper)
+        + _runs(paper, holdings, up)
+        + '</div><aside class="margin">'
+        + facts(_facts(paper))
+        + "</aside></div>"
+        + section("Tags", _tags(paper, holdings, up), "tags", "narrow")
+        + section("Where it was found", _provenance(paper, up), "provenance", "narrow")
+        + section("BibTeX", citation(paper), "bibtex", "narrow")
+    )
+    filters = [("kind", "Paper"), *(("theme", holdings.taxonomy.themes[t].name) for t in themes)]
+    filters += [("year", str(paper.year))] if paper.year else []
+    about = paper.summary or paper.abstract or f"{paper.title}. {_authors(paper, 3)}"
+    meta = {
+        "kind": "Paper",
+        "about": ", ".join(x for x in (_authors(paper, 3), str(paper.year or "")) if x),
+    }
+    return Page(
+        path, paper.title, body, about, themes[0] if themes else None, "papers", meta, filters, True
+    )
+
+
+def themes_of(paper: Paper, holdings: Holdings) -> list[str]:
+    """Themes of a paper: tags that are themes, then the themes of its techniques."""
+    vocabulary = holdings.taxonomy
+    ids = [tag.id for tag in paper.tags]
+    found = [i for i in ids if i in vocabulary.themes]
+    found += [vocabulary.techniques[i].theme for i in ids if i in vocabulary.techniques]
+    return list(dict.fromkeys(t for t in found if t in vocabulary.themes))
+
+
+def citation(paper: Paper) -> str:
+    """The BibTeX entry with a copy button."""
+    made = bibtex.entry(paper)
+    return (
+        f'<div class="cite" data-pagefind-ignore><pre tabindex="0">{text(made)}</pre>'
+        f'<button type="button" class="copy" data-pagefind-ignore data-copy="{text(made)}">Copy</button></div>'
+    )
+
+
+def _authors(paper: Paper, limit: int | None = None) -> str:
+    names = list(paper.authors)
+    if limit and len(names) > limit:
+        return f"{names[0]} and others"
+    return ", ".join(names) + ("" if paper.authors_complete or not names else " and others")
+
+
+def _withdrawn(paper: Paper) -> str:
+    if paper.status != "withdrawn":
+        return ""
+    return (
+        '<p class="notice" role="note"><b>Withdrawn.</b> The authors or the archive have withdrawn '
+        "this paper; it stays here so that links to it keep their meaning.</p>"
+    )
+
+
+def _texts(paper: Paper) -> str:
+    said = section("In one line", paragraphs(paper.summary), "summary") if paper.summary else ""
+    quoted = f"<blockquote>{paragraphs(paper.abstract)}</blockquote>" if paper.abstract else ""
+    said += section("Abstract", quoted, "abstract")
+    return said or '<p class="quiet">No abstract recorded yet.</p>'
+
+
+def _runs(paper: Paper, holdings: Holdings, up: str) -> str:
+    ids = holdings.methods_of_paper.get(paper.id, [])
+    items = "".join(
+        f"<li>{link(f'{up}methods/{m}/', holdings.methods[m].name)} "
+        + (
+            command(f"octavo run {m}")
+            if m in holdings.implemented
+            else '<span class="quiet">not implemented yet</span>'
+        )
+        + "</li>"
+        for m in ids
+    )
+    return section("Method", f'<ul class="runs-it">{items}</ul>', "method") if items else ""
+
+
+def _facts(paper: Paper) -> list[tuple[str, str]]:
+    arxiv = paper.arxiv and link(f"https://arxiv.org/abs/{paper.arxiv}", paper.arxiv)
+    version = f" v{paper.arxiv_version}" if paper.arxiv and paper.arxiv_version else ""
+    openreview = paper.openreview and link(
+        f"https://openreview.net/forum?id={paper.openreview}", paper.openreview
+    )
+    code = paper.code or ""
+    code_url = code if "://" in code else f"https://github.com/{code}"
+    seen = {f"https://arxiv.org/abs/{paper.arxiv}", paper.url, code_url}
+    further = [url for url in paper.links if url not in seen]
+    return [
+        ("Year", text(paper.year or "")),
+        ("Venue", text(paper.venue or "")),
+        ("arXiv", (arxiv or "") + version),
+        ("DOI", link(f"https://doi.org/{paper.doi}", paper.doi) if paper.doi else ""),
+        ("OpenReview", openreview or ""),
+        ("Page", link(paper.url, _short(paper.url)) if paper.url and not paper.arxiv else ""),
+        ("Code", link(code_url, _short(code)) if code else ""),
+        ("Links", "<br>".join(link(url, _short(url)) for url in further)),
+        ("Categories", text(", ".join(paper.categories))),
+        ("Kind", text(paper.kind) if paper.kind != "unknown" else ""),
+    ]
+
+
+def _short(url: str) -> str:
+    bare = url.split("://", 1)[-1].removeprefix("www.").rstrip("/")
+    return bare if len(bare) <= 44 else bare[:43] + "…"
+
+
+def _tags(paper: Paper, holdings: Holdings, up: str) -> str:
+    items = "".join(f"<li>{_tag(tag, holdings, up)}</li>" for tag in paper.tags)
+    return f'<ul class="tags">{items}</ul>' if items else ""
+
+
+def _tag(tag: Tag, holdings: Holdings, up: str) -> str:
+    vocabulary = holdings.taxonomy
+    if tag.id in vocabulary.themes:
+        name = link(f"{up}themes/{tag.id}/", vocabulary.themes[tag.id].name)
+    elif tag.id in vocabulary.techniques:
+        name = link(f"{up}techniques/{tag.id}/", vocabulary.techniques[tag.id].name)
+    else:
+        name = text(tag.id)
+    return f'{name} <span class="quiet">{text(tag.origin.removeprefix("source:"))}</span>'
+
+
+def _provenance(paper: Paper, up: str) -> str:
+    items = ""
+    for source in paper.sources:
+        where = link(source.url, source.id) if source.url else f"<span>{text(source.id)}</span>"
+        detail = f", {text(source.section)}" if source.section else ""
+        said = (
+            f' <span class="quiet">linked as “{text(source.anchor)}”</span>'
+            if source.anchor
+            else ""
+        )
+        items += f"<li>{where}{detail}{said}</li>"
+    return f'<ul class="plain-list">{items}</ul>' if items else ""
