@@ -1,0 +1,88 @@
+"""What is searched: one row a paper and one a method, with its text, shelves and names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from octavo.catalog import Method, Paper, Taxonomy, paper_to_json
+from octavo.ingest.absorb import names
+from octavo.ingest.encode import WIDTH
+from octavo.ingest.linked import untitled
+
+Row = dict[str, Any]
+
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),  # "paper:<id>" or "method:<id>"
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("title", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),  # what full text and encoder read
+        pa.field("digest", pa.string(), nullable=False),  # of the text: same text, same vector
+        pa.field("tags", pa.list_(pa.string())),
+        pa.field("year", pa.int32()),
+        pa.field("papers", pa.list_(pa.string())),  # of a method: the ids of its papers
+        pa.field("implemented", pa.bool_()),
+        pa.field("names", pa.list_(pa.string())),  # of a paper: see octavo.ingest.absorb
+        pa.field("record", pa.string()),  # the whole record as JSON
+        pa.field("found", pa.string()),  # what sources said, before the catalog's word
+        pa.field("vector", pa.list_(pa.float32(), WIDTH)),
+    ]
+)
+
+
+def paper_row(paper: Paper, found: Paper | None) -> Row:
+    """Row of a paper: title, summary and abstract are its text."""
+    told = "" if untitled(paper) else paper.title
+    anchors = {source.anchor for source in paper.sources if source.anchor} if not told else set()
+    text = "\n".join(filter(None, (told, *sorted(anchors), paper.summary, paper.abstract)))
+    return _row(
+        "paper",
+        paper.id,
+        paper.title,
+        text or paper.title,
+        tags=sorted({tag.id for tag in paper.tags}),
+        year=paper.year,
+        names=sorted(names(paper)),
+        record=dumped(paper),
+        found=dumped(found) if found is not None else None,
+    )
+
+
+def method_row(
+    method: Method, papers: Mapping[str, Paper], words: Taxonomy, *, implemented: bool
+) -> Row:
+    """Row of a method: its name and four texts, and the names of its shelves and papers."""
+    its_papers = [papers[each] for each in method.papers if each in papers]
+    shelves = [words.themes[method.theme].name] if method.theme in words.themes else []
+    shelves += [words.techniques[t].name for t in method.techniques if t in words.techniques]
+    titles = [paper.title for paper in its_papers]
+    story = [method.problem, method.idea, method.takeaway]
+    text = "\n".join(filter(None, (method.name, *titles, *story, ", ".join(shelves))))
+    years = [paper.year for paper in its_papers if paper.year is not None]
+    facets = {value for values in method.facets.values() for value in values}
+    shown: Row = {
+        "tags": sorted({method.theme, *method.techniques, *facets}),
+        "year": min(years, default=None),
+        "papers": list(method.papers),
+        "implemented": implemented,
+    }
+    record = json.dumps({"title": method.name, **shown})
+    return _row("method", method.id, method.name, text, record=record, **shown)
+
+
+def dumped(paper: Paper) -> str:
+    """A paper as one line of JSON."""
+    return json.dumps(paper_to_json(paper), ensure_ascii=False)
+
+
+def _row(kind: str, own: str, title: str, text: str, **more: Any) -> Row:
+    empty = dict.fromkeys(SCHEMA.names)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    named = {"key": f"{kind}:{own}", "kind": kind, "id": own, "title": title}
+    return {**empty, **named, "text": text, "digest": digest, **more}

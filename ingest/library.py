@@ -1,0 +1,250 @@
+"""The reader's library: the catalog and everything taken in, in one LanceDB table.
+
+Text and vectors stand in the same row, a change is one commit, and a reader sees either the table
+before it or after it. A row is made from the catalog and from what sources said (`found`), so a
+new catalog rebuilds the table and re-encodes only texts that changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from octavo import catalog
+from octavo.catalog import Paper, paper_from_json
+from octavo.errors import InputError
+from octavo.ingest import encode, table
+from octavo.ingest.absorb import Known, Shelves, names
+from octavo.ingest.documents import Row, method_row, paper_row
+from octavo.ingest.progress import Steps, silent
+from octavo.ingest.ranking import Hit, Wanted, ranked
+from octavo.ingest.table import Table
+
+LOCK_SECONDS = 30.0
+WORDS_ONLY = "octavo: searching words only; the encoder needs pip install 'octavo[encoder]'"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an upsert did, in papers."""
+
+    new: int
+    updated: int
+    unchanged: int
+
+
+def to_stderr(line: str) -> None:
+    """Tell the reader something in one line."""
+    sys.stderr.write(line + "\n")
+
+
+class Library:
+    """A folder with the table. Opening it costs nothing; the first use brings it up to date."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        root: Path = catalog.ROOT,
+        steps: Steps = silent,
+        say: Callable[[str], None] = to_stderr,
+        encoder: Callable[[], encode.Encoder | None] = encode.load,
+    ) -> None:
+        self.path = Path(path)
+        self._root, self._steps, self._say, self._load = root, steps, say, encoder
+
+    def upsert(self, papers: Iterable[Paper]) -> Change:
+        """Take papers in, merging each with the paper it already is; all of them in one commit."""
+        with self._writing() as rows:
+            shelves = self._shelves(rows)
+            for paper in papers:
+                shelves.put(paper)
+            before = table.column(rows, "record", shelves.found.keys() | shelves.gone)
+            made = [paper_row(shelves.record(own), said) for own, said in shelves.found.items()]
+            changed = [row for row in made if before.get(row["id"]) != row["record"]]
+            self._commit(rows, changed, [f"paper:{own}" for own in shelves.gone & before.keys()])
+        new = sum(row["id"] not in before for row in changed)
+        return Change(new, len(changed) - new, len(made) - len(changed))
+
+    def search(
+        self,
+        query: str,
+        *,
+        theme: str | None = None,
+        tag: str | None = None,
+        years: tuple[int | None, int | None] = (None, None),
+        method_only: bool = False,
+        limit: int = 10,
+    ) -> list[Hit]:
+        """Papers and methods for a question in plain words, best first.
+
+        Raises InputError for an empty query or a theme that does not exist.
+        """
+        wanted = Wanted(query, theme, tag, years, method_only, limit)
+        wanted.check(catalog.taxonomy(self._root).themes)
+        rows = self._current()
+        if self._encoder is None:
+            self._say(WORDS_ONLY)
+        vector = self._encoder.encode([wanted.text])[0] if self._encoder else None
+        return ranked(rows, wanted, vector)
+
+    def paper(self, paper_id: str) -> Paper | None:
+        """One paper as the library knows it."""
+        record = table.column(self._current(), "record", [paper_id]).get(paper_id)
+        return paper_from_json(json.loads(record)) if record else None
+
+    def papers(self) -> Iterator[Paper]:
+        """Every paper, by id."""
+        query = self._current().search().where("kind = 'paper'").select(["id", "record"])
+        found = query.limit(None).to_arrow().sort_by("id")
+        return (paper_from_json(json.loads(text)) for text in found["record"].to_pylist())
+
+    @cached_property
+    def _encoder(self) -> encode.Encoder | None:
+        return self._load()
+
+    def _current(self) -> Table:
+        """The table, brought up to date first where the catalog or the encoder has changed."""
+        if self._is_current():
+            return table.opened(self.path)
+        with self._writing() as rows:
+            return rows
+
+    def _is_current(self) -> bool:
+        try:
+            state = json.loads((self.path / "state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        if state.get("catalog") != digest(self._root):
+            return False
+        return bool(state.get("encoded")) or self._encoder is None
+
+    @contextmanager
+    def _writing(self) -> Iterator[Table]:
+        """Hold the library alone, its table up to date."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path / "lock", timeout=LOCK_SECONDS):
+                rows = table.opened(self.path)
+                if not self._is_current():
+                    self._rebuild(rows)
+                yield rows
+        except Timeout:
+            raise InputError(
+                f"{self.path}: another process writes to this library; wait for it to end"
+            ) from None
+        except OSError as error:
+            raise InputError(f"{self.path}: {error}; choose another with --library") from None
+
+    def _shelves(self, rows: Table) -> Shelves:
+        filed = rows.search().where("kind = 'paper'").select(["id", "names"])
+        known = Known()
+        for row in filed.limit(None).to_arrow().to_pylist():
+            known.add(row["id"], row["names"])
+
+        def said(paper_id: str) -> Paper | None:
+            found = table.column(rows, "found", [paper_id]).get(paper_id)
+            return paper_from_json(json.loads(found)) if found else None
+
+        return Shelves(catalog.papers(self._root), known, said)
+
+    def _rebuild(self, rows: Table) -> None:
+        """Make the table what the catalog and the reader's own papers now say."""
+        have = rows.search().select(["key", "digest", "record", "found"]).limit(None).to_arrow()
+        before = {row["key"]: row for row in have.to_pylist()}
+        made = {row["key"]: row for row in self._rows(before.values())}
+        changed = [row for key, row in made.items() if not _same(row, before.get(key))]
+        if self._encoder is not None:
+            bare = rows.search().where("vector IS NULL").select(["key"]).limit(None).to_arrow()
+            late = set(bare["key"].to_pylist()) - {row["key"] for row in changed}
+            changed += [made[key] for key in late if key in made]
+        self._commit(rows, changed, before.keys() - made.keys())
+        state = {"catalog": digest(self._root), "encoded": self._encoder is not None}
+        _write(self.path / "state.json", json.dumps(state))
+
+    def _rows(self, before: Iterable[Row]) -> Iterator[Row]:
+        """Rows of every paper and method: the catalog's, with the reader's on top."""
+        papers = catalog.papers(self._root)
+        known = Known()
+        for paper in papers.values():
+            known.add(paper.id, names(paper))
+        shelves = Shelves(papers, known, lambda _: None)
+        for found in sorted(row["found"] for row in before if row["found"]):
+            shelves.put(paper_from_json(json.loads(found)))
+        yield from (paper_row(shelves.record(own), said) for own, said in shelves.found.items())
+        yield from (paper_row(p, None) for p in papers.values() if p.id not in shelves.found)
+        words = catalog.taxonomy(self._root)
+        for method in catalog.methods(self._root).values():
+            runs = catalog.implemented(method.id, self._root)
+            yield method_row(method, papers, words, implemented=runs)
+
+    def _commit(self, rows: Table, changed: list[Row], gone: Iterable[str]) -> None:
+        table.commit(rows, self._encoded(rows, changed), list(gone))
+
+    def _encoded(self, rows: Table, changed: list[Row]) -> list[Row]:
+        if not changed or self._encoder is None:
+            return changed
+        known: dict[str, Any] = table.vectors(rows, {row["digest"] for row in changed})
+        texts = {row["digest"]: row["text"] for row in changed if row["digest"] not in known}
+        if texts:
+            with self._steps("encoding texts", len(texts)) as advance:
+                made = self._encoder.encode(list(texts.values()), advance)
+            known.update(zip(texts, made, strict=True))
+        return [{**row, "vector": known[row["digest"]]} for row in changed]
+
+
+def search(
+    query: str,
+    *,
+    theme: str | None = None,
+    tag: str | None = None,
+    years: tuple[int | None, int | None] = (None, None),
+    method_only: bool = False,
+    limit: int = 10,
+    library: Path | str | None = None,
+) -> list[Hit]:
+    """Search the library (OCTAVO_LIBRARY, or the user's data folder) as `octavo search` does."""
+    return Library(library or default_path()).search(
+        query, theme=theme, tag=tag, years=years, method_only=method_only, limit=limit
+    )
+
+
+def default_path() -> Path:
+    """Where the library lives unless it is said."""
+    from typer import get_app_dir
+
+    named = os.environ.get("OCTAVO_LIBRARY")
+    return Path(named) if named else Path(get_app_dir("octavo")) / "library"
+
+
+def digest(root: Path) -> str:
+    """Fingerprint of a catalog: its records, words, and which methods run."""
+    mark = hashlib.sha256()
+    for path in sorted([root / "taxonomy.toml", *root.glob("papers/*"), *root.glob("methods/*")]):
+        mark.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        mark.update(bytes([path.suffix == ".toml" and catalog.implemented(path.stem, root)]))
+    return mark.hexdigest()
+
+
+def _same(row: Row, before: Row | None) -> bool:
+    return before is not None and all(row[k] == before[k] for k in ("digest", "record", "found"))
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file whole or not at all."""
+    aside = path.with_suffix(f".{os.getpid()}")
+    with aside.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(path)
