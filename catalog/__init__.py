@@ -9,6 +9,11 @@ from octavo.catalog import identity as identity
 from octavo.catalog.expectations import EXPECTATIONS as EXPECTATIONS
 from octavo.catalog.expectations import VERDICTS as VERDICTS
 from octavo.catalog.expectations import verdict as verdict
+from octavo.catalog.ledger import code_hash as code_hash
+from octavo.catalog.ledger import implementation as implementation
+from octavo.catalog.ledger import implemented as implemented
+from octavo.catalog.ledger import latest as latest
+from octavo.catalog.ledger import stale as stale
 from octavo.catalog.reader import ROOT as ROOT
 from octavo.catalog.reader import check as check
 from octavo.catalog.reader import methods as methods
@@ -31,8 +36,3 @@ from octavo.catalog.records import Technique as Technique
 from octavo.catalog.records import Theme as Theme
 from octavo.catalog.records import Trend as Trend
 from octavo.catalog.records import paper_to_json as paper_to_json
-from octavo.catalog.results import code_hash as code_hash
-from octavo.catalog.results import implementation as implementation
-from octavo.catalog.results import implemented as implemented
-from octavo.catalog.results import latest as latest
-from octavo.catalog.results import stale as stale
