@@ -1,0 +1,18 @@
+#include "csr_spmm/tile.inc"
+
+namespace {
+
+typedef float Eight __attribute__((vector_size(32)));
+
+void run_tile(const CsrTile& t) {
+  if (t.rows == 1) return run_row(t);
+  if (t.rows <= 8) return run_width<Eight, 1>(t);
+  if (t.rows <= 16) return run_width<Eight, 2>(t);
+  if (t.rows <= 32) return run_width<Eight, 4>(t);
+  return run_width<Eight, 8>(t);
+}
+
+}  // namespace
+
+extern const octavo::CsrKernel csr_spmm_avx2;
+const octavo::CsrKernel csr_spmm_avx2 = {64, run_tile};

@@ -1,0 +1,19 @@
+#include "csr_spmm/tile.inc"
+
+namespace {
+
+typedef float Eight __attribute__((vector_size(32)));
+typedef float Sixteen __attribute__((vector_size(64)));
+
+void run_tile(const CsrTile& t) {
+  if (t.rows == 1) return run_row(t);
+  if (t.rows <= 8) return run_width<Eight, 1>(t);
+  if (t.rows <= 16) return run_width<Sixteen, 1>(t);
+  if (t.rows <= 32) return run_width<Sixteen, 2>(t);
+  return run_width<Sixteen, 4>(t);
+}
+
+}  // namespace
+
+extern const octavo::CsrKernel csr_spmm_avx512;
+const octavo::CsrKernel csr_spmm_avx512 = {64, run_tile};
