@@ -52,8 +52,11 @@ def _baseline(run: Result | None) -> str:
     return f'<span class="fig">{text(number(run.baseline))}</span>{name}'
 
 
-def provenance(method: Method, runs: Mapping[str, Result], stale: bool) -> str:
+def provenance(method: Method, holdings: Holdings) -> str:
     """Where the numbers come from: command, commit, machine, versions, date."""
+    runs = holdings.latest.get(method.id, {})
+    if not runs and method.id not in holdings.implemented:
+        return "<p>Not implemented yet: each expectation is written down before there is a run.</p>"
     if not runs:
         return (
             "<p>No run recorded yet. Each expectation was written down before any run. "
@@ -63,7 +66,7 @@ def provenance(method: Method, runs: Mapping[str, Result], stale: bool) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(newest.versions.items()))
     warning = (
         '<p class="notice"><b>Stale.</b> The code has changed since this was measured.</p>'
-        if stale
+        if holdings.stale(method.id)
         else ""
     )
     return warning + facts(

@@ -11,6 +11,7 @@ from octavo.site.source import highlight
 
 HEADING = re.compile(r"^([A-Z][A-Za-z ]{2,30}):?\n[-=~]{3,}\n")
 ITEM = re.compile(r"^\s*[-*] +|^\s*\d+\. +")
+TERMS = {"Args", "Errors", "Raises", "Returns", "Shapes", "Source", "Units", "Yields"}
 RULE = re.compile(r"^\s*\|[\s:|-]+\|\s*$")
 
 
@@ -73,6 +74,9 @@ def _lead(lines: list[str]) -> str:
     """Text and indented lines in one block: text flows, indented lines stay as typed."""
     if ITEM.match(lines[0]):
         return _flow(lines)
+    if lines[0].rstrip(": ") in TERMS:
+        told = " ".join(line.strip() for line in lines[1:])
+        return f'<p><span class="term">{lines[0].strip()}</span> {inline(told)}</p>'
     start = next(i for i, line in enumerate(lines) if line.startswith("    "))
     if start == 0 or not all(line.startswith("    ") for line in lines[start:]):
         return f'<pre class="plain">{text(chr(10).join(lines))}</pre>'

@@ -136,27 +136,44 @@ def benchmarks(holdings: Holdings) -> Page:
         f'<li><span class="verdict {kind}">{text(name)}</span> <b class="fig">{count:,}</b></li>'
         for name, kind, count in ledger.tally(holdings)
     )
-    with_claims = [m for m in holdings.methods.values() if m.claims]
-    with_claims.sort(key=lambda m: (not holdings.latest.get(m.id), m.name.lower()))
+    claiming = sorted((m for m in holdings.methods.values() if m.claims), key=lambda m: m.name)
+    ready = [m for m in claiming if m.id in holdings.implemented or holdings.latest.get(m.id)]
+    ready.sort(key=lambda m: not holdings.latest.get(m.id))
+    later = "".join(_planned(m, holdings) for m in claiming if m not in ready)
     body = (
         '<header class="head"><h1>Benchmarks</h1><p class="lead">What papers claim, next to what '
         "this code measured. Expectations are written before the run and never adjusted to it."
-        "</p></header>"
-        f'<ul class="tally">{rows}</ul>'
-        + "".join(_bench(method, holdings) for method in with_claims)
-        + ("" if with_claims else '<p class="quiet">No claim is written down yet.</p>')
+        f'</p></header><ul class="tally">{rows}</ul>'
+        + "".join(_bench(method, holdings) for method in ready)
+        + section("Written down, not implemented yet", later, "later", "ledger later")
+        + ("" if claiming else '<p class="quiet">No claim is written down yet.</p>')
     )
     return Page("benchmarks", "Benchmarks", body, "All claims and verdicts.", section="benchmarks")
 
 
 def _bench(method: Method, holdings: Holdings) -> str:
-    runs = holdings.latest.get(method.id, {})
-    below = ledger.provenance(method, runs, holdings.stale(method.id))
     return (
         f'<section class="ledger accented theme-{text(method.theme)}" id="{text(method.id)}">'
         f"<h2>{link(f'../methods/{method.id}/', method.name)}</h2>"
-        + ledger.claims_table(method.claims, runs, f"{method.id}-")
-        + f'<div class="provenance">{below}</div></section>'
+        f"{_claims(method, holdings)}</section>"
+    )
+
+
+def _planned(method: Method, holdings: Holdings) -> str:
+    count = plural(len(method.claims), "claim")
+    return (
+        f'<details id="{text(method.id)}"><summary>{text(method.name)} '
+        f'<span class="quiet">{count}</span></summary>'
+        f"<p>{link(f'../methods/{method.id}/', 'The record')}</p>{_claims(method, holdings)}"
+        "</details>"
+    )
+
+
+def _claims(method: Method, holdings: Holdings) -> str:
+    runs = holdings.latest.get(method.id, {})
+    return (
+        ledger.claims_table(method.claims, runs, f"{method.id}-")
+        + f'<div class="provenance">{ledger.provenance(method, holdings)}</div>'
     )
 
 

@@ -64,7 +64,7 @@ def one(name: str, folder: Path, holdings: Holdings) -> Page:
     said = (folder / "__init__.py").read_text(encoding="utf-8")
     opening = _opening(folder)
     body = (
-        f'<header class="head"><p class="kicker">{link("../", "Kernel")}</p>'
+        f'<header class="head"><p class="kicker" data-pagefind-ignore>{link("../", "Kernel")}</p>'
         f'<h1><code>{text(name)}</code></h1><p class="lead">{inline(opening.title)}</p></header>'
         + '<div class="split"><div class="text">'
         + section("Equation and shapes", opening.body, "shapes", "opening")
@@ -114,7 +114,7 @@ def _native(folder: Path) -> str:
         p for p in sorted(folder.iterdir()) if p.suffix in LANGUAGES and p.name != "__init__.py"
     ]
     return "".join(
-        f"<details><summary><code>{text(path.name)}</code> "
+        f"<details data-pagefind-ignore><summary><code>{text(path.name)}</code> "
         f'<span class="quiet">{SETS.get(path.stem, "")}</span></summary>'
         f"{source.highlight(path.read_text(encoding='utf-8'), LANGUAGES[path.suffix])}</details>"
         for path in files

@@ -60,7 +60,8 @@ def method_list(methods: list[Method], holdings: Holdings, here: str, state: boo
     up = root(here)
     ordered = sorted(methods, key=lambda m: (m.id not in holdings.implemented, m.name.lower()))
     rows = "".join(
-        f"<li><div>{link(f'{up}methods/{m.id}/', m.name)} {_state(m, holdings) if state else ''}</div>"
+        f"<li><div>{link(f'{up}methods/{m.id}/', m.name)}"
+        f" {_state(m, holdings) if state else ''}</div>"
         f"<p>{inline(first_sentence(m.idea))}</p></li>"
         for m in ordered
     )
@@ -131,7 +132,8 @@ def _head(method: Method, holdings: Holdings, up: str, module: Path | None) -> s
     else:
         run = command(f"octavo run {method.id}")
     return (
-        f'<header class="head"><p class="kicker">{kicker}</p><h1>{text(method.name)}</h1>'
+        f'<header class="head"><p class="kicker" data-pagefind-ignore>{kicker}</p>'
+        f"<h1>{text(method.name)}</h1>"
         f"{named}{run}</header>"
     )
 
@@ -206,7 +208,7 @@ def _claims(method: Method, holdings: Holdings) -> str:
     runs = holdings.latest.get(method.id, {})
     if not method.claims:
         return ""
-    below = ledger.provenance(method, runs, holdings.stale(method.id))
+    below = ledger.provenance(method, holdings)
     return ledger.claims_table(method.claims, runs) + f'<div class="provenance">{below}</div>'
 
 

@@ -138,7 +138,8 @@ def one(paper: Paper, holdings: Holdings) -> Page:
         + [link(f"{up}themes/{t}/", holdings.taxonomy.themes[t].name) for t in themes[:3]]
     )
     body = (
-        f'<header class="head"><p class="kicker">{kicker}</p><h1>{text(paper.title)}</h1>'
+        f'<header class="head"><p class="kicker" data-pagefind-ignore>{kicker}</p>'
+        f"<h1>{text(paper.title)}</h1>"
         f'<p class="authors">{text(_authors(paper))}</p></header>'
         + _withdrawn(paper)
         + '<div class="split"><div class="text">'
@@ -177,7 +178,7 @@ def citation(paper: Paper) -> str:
     made = bibtex.entry(paper)
     return (
         f'<div class="cite" data-pagefind-ignore><pre tabindex="0">{text(made)}</pre>'
-        f'<button type="button" class="copy" data-pagefind-ignore data-copy="{text(made)}">Copy</button></div>'
+        f'<button type="button" class="copy" data-copy="{text(made)}">Copy</button></div>'
     )
 
 

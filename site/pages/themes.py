@@ -69,7 +69,7 @@ def one(theme: Theme, holdings: Holdings) -> Page:
         else ""
     )
     body = (
-        f'<header class="head"><p class="kicker">{link("../", "Theme")}</p>'
+        f'<header class="head"><p class="kicker" data-pagefind-ignore>{link("../", "Theme")}</p>'
         f"<h1>{text(theme.name)}</h1>"
         f'<p class="lead">{inline(theme.description)}</p></header>'
         + section(
@@ -157,7 +157,8 @@ def technique_pages(technique: Technique, holdings: Holdings) -> Iterator[Page]:
     theme = holdings.taxonomy.themes.get(technique.theme)
     kicker = "Technique" + (f" · {link(f'../../themes/{theme.id}/', theme.name)}" if theme else "")
     body = (
-        f'<header class="head"><p class="kicker">{kicker}</p><h1>{text(technique.name)}</h1>'
+        f'<header class="head"><p class="kicker" data-pagefind-ignore>{kicker}</p>'
+        f"<h1>{text(technique.name)}</h1>"
         f'<p class="lead">{inline(technique.description)}</p></header>'
         + section("Methods", method_list(methods, holdings, path) if methods else "", "methods")
         + section("Papers", f'<ol class="entries">{listed}</ol>{more}' if listed else "", "papers")
@@ -193,8 +194,8 @@ def facets(holdings: Holdings) -> Page:
     )
     body = (
         '<header class="head"><h1>Facets</h1><p class="lead">The questions on which methods '
-        "differ: what data they need, whether you must train again, what they leave behind.</p></header>"
-        + parts
+        "differ: what data they need, whether you must train again, what they leave behind."
+        "</p></header>" + parts
     )
     return Page("facets", "Facets", body, "Methods compared by facet.", section="methods")
 

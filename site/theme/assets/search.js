@@ -1,34 +1,37 @@
 // The search page over Pagefind's index. Text of results is set as text, never as HTML.
+// Pagefind wants every word of a query; a question in a reader's own words rarely has a page with
+// all of them. So each word is asked for alone and pages are ranked by the rarity of what they hold.
 const STEP = 15;
-const KINDS = ["Method", "Paper", "Kernel", "Technique", "Theme", "Guide"];
+const KINDS = ["Method", "Paper", "Kernel", "Technique", "Theme"];
+const COMMON = new Set(("a an and are as at be by can do does for from has have how i in into is it its my of on or "
+  + "than that the their them then there these they this to use used using want what when where whether which "
+  + "while with without you").split(" "));
 const id = (name) => document.getElementById(name);
 const form = id("search-form"), field = id("search-q"), list = id("search-results");
 const status = id("search-status"), more = id("search-more"), filters = id("search-filters");
 
 const pagefind = await import(new URL("../pagefind/pagefind.js", import.meta.url));
-const home = new URL("../", import.meta.url);
-await pagefind.options({ baseUrl: home.pathname, excerptLength: 28 });
-await pagefind.filters();
+await pagefind.options({ baseUrl: new URL("../", import.meta.url).pathname, excerptLength: 28 });
+const known = await pagefind.filters();
+const size = Object.values(known.kind ?? {}).reduce((sum, count) => sum + count, 1);
 
 let turn = 0, found = [], shown = 0;
-const wanted = { kind: "", theme: "" };
-
-function marked(html) {
-  const part = document.createElement("p");
-  const parsed = new DOMParser().parseFromString(html, "text/html").body;
-  for (const node of parsed.childNodes) {
-    const child = node.nodeName === "MARK" ? document.createElement("mark") : null;
-    if (child) { child.textContent = node.textContent; part.append(child); }
-    else part.append(node.textContent);
-  }
-  return part;
-}
+const wanted = { kind: "", theme: "", year: "" };
 
 function element(name, text, kind) {
   const made = document.createElement(name);
   made.textContent = text;
   if (kind) made.className = kind;
   return made;
+}
+
+// An excerpt is HTML with <mark>; parsed apart from the page, only marks and text are taken over.
+function marked(html) {
+  const part = document.createElement("p");
+  for (const node of new DOMParser().parseFromString(html, "text/html").body.childNodes) {
+    part.append(node.nodeName === "MARK" ? element("mark", node.textContent) : node.textContent);
+  }
+  return part;
 }
 
 function row(data) {
@@ -49,28 +52,37 @@ async function show(mine) {
   more.hidden = shown >= found.length;
 }
 
-function chips(name, counts, order) {
-  const keys = order.filter((key) => counts[key] || wanted[name] === key);
-  if (keys.length < 2 && !wanted[name]) return [];
-  const group = document.createElement("div");
-  group.setAttribute("role", "group");
-  group.setAttribute("aria-label", name);
-  for (const key of keys) {
-    const chip = element("button", `${key} `, "chip");
-    chip.type = "button";
-    chip.append(element("span", String(counts[key] ?? 0), "fig"));
-    chip.setAttribute("aria-pressed", String(wanted[name] === key));
-    chip.addEventListener("click", () => { wanted[name] = wanted[name] === key ? "" : key; run(); });
-    group.append(chip);
-  }
-  return [group];
+function chip(kind) {
+  const made = element("button", kind, "chip");
+  made.type = "button";
+  made.setAttribute("aria-pressed", String(wanted.kind === kind));
+  made.addEventListener("click", () => {
+    wanted.kind = wanted.kind === kind ? "" : kind;
+    for (const other of filters.querySelectorAll(".chip")) {
+      other.setAttribute("aria-pressed", String(other.textContent === wanted.kind));
+    }
+    run();
+  });
+  return made;
 }
 
-function draw(counts) {
-  const kinds = counts.kind ?? {}, themes = counts.theme ?? {};
-  const common = Object.keys(themes).sort((a, b) => themes[b] - themes[a] || a.localeCompare(b));
-  filters.replaceChildren(...chips("kind", kinds, KINDS), ...chips("theme", themes, common.slice(0, 10)));
-  filters.hidden = !filters.childElementCount;
+function choice(name, label, values) {
+  const made = document.createElement("select");
+  made.setAttribute("aria-label", name);
+  made.append(new Option(label, ""), ...values.map((value) => new Option(value, value)));
+  made.value = wanted[name];
+  made.addEventListener("change", () => { wanted[name] = made.value; run(); });
+  return made;
+}
+
+function drawFilters() {
+  const years = Object.keys(known.year ?? {}).sort().reverse();
+  filters.replaceChildren(
+    ...KINDS.filter((kind) => known.kind?.[kind]).map(chip),
+    choice("theme", "any theme", Object.keys(known.theme ?? {}).sort()),
+    choice("year", "any year", years),
+  );
+  filters.hidden = false;
 }
 
 function remember(query) {
@@ -81,33 +93,53 @@ function remember(query) {
   history.replaceState(null, "", url);
 }
 
+async function ranked(query, chosen) {
+  const all = (await pagefind.search(query || null, { filters: chosen })).results;
+  const words = [...new Set(query.toLowerCase().split(/[\s,;:?!]+/))].filter((w) => w && !COMMON.has(w));
+  if (words.length < 2) return all;
+  const pages = new Map();
+  let total = 0;
+  for (const word of words) {
+    const hits = (await pagefind.search(word, { filters: chosen })).results;
+    const rarity = Math.log(1 + size / (1 + hits.length)), best = hits[0]?.score || 1;
+    total += rarity;
+    for (const hit of hits) {
+      const page = pages.get(hit.id) ?? { hit, worth: 0, held: 0 };
+      page.held += rarity;
+      page.worth += rarity * (0.5 + 0.5 * Math.min(1, hit.score / best));
+      pages.set(hit.id, page);
+    }
+  }
+  for (const hit of all) if (pages.has(hit.id)) pages.get(hit.id).hit = hit;
+  return [...pages.values()].filter((page) => page.held > 0.45 * total)
+    .sort((a, b) => b.worth - a.worth).map((page) => page.hit);
+}
+
 async function run() {
   const mine = ++turn, query = field.value.trim();
   remember(query);
   const chosen = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value));
   if (!query && !Object.keys(chosen).length) {
-    list.replaceChildren(); filters.hidden = true; more.hidden = true;
+    list.replaceChildren();
+    more.hidden = true;
     status.textContent = "Type a technique, a title or a name.";
     return;
   }
-  const answer = await pagefind.search(query || null, { filters: chosen });
+  const results = await ranked(query, chosen);
   if (mine !== turn) return;
-  found = answer.results; shown = 0;
+  found = results;
+  shown = 0;
   list.replaceChildren();
-  draw(answer.totalFilters ?? answer.filters);
-  status.textContent = found.length === 0
-    ? `Nothing found for “${query}”. Fewer words may help.`
-    : `${found.length.toLocaleString("en")} ${found.length === 1 ? "result" : "results"}`;
+  const count = `${found.length.toLocaleString("en")} ${found.length === 1 ? "result" : "results"}`;
+  status.textContent = found.length ? count : `Nothing found for “${query}”. Fewer words may help.`;
   await show(mine);
 }
 
 function step(event) {
   if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
   const stops = [field, ...list.querySelectorAll("a")];
-  const at = stops.indexOf(document.activeElement);
-  if (at < 0) return;
-  const next = stops[at + (event.key === "ArrowDown" ? 1 : -1)];
-  if (next) { event.preventDefault(); next.focus(); }
+  const next = stops[stops.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1)];
+  if (stops.includes(document.activeElement) && next) { event.preventDefault(); next.focus(); }
 }
 
 let timer = 0;
@@ -118,6 +150,6 @@ document.addEventListener("keydown", step);
 
 const asked = new URLSearchParams(location.search);
 field.value = asked.get("q") ?? "";
-wanted.kind = asked.get("kind") ?? "";
-wanted.theme = asked.get("theme") ?? "";
+for (const name of Object.keys(wanted)) wanted[name] = asked.get(name) ?? "";
+drawFilters();
 await run();
