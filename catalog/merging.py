@@ -42,7 +42,7 @@ def merge(old: Paper, new: Paper) -> Paper:
         authors_complete=authors.authors_complete,
         arxiv_version=_version(both, chosen["arxiv"]),
         categories=_union(first.categories, second.categories),
-        kind=next((each.kind for each in both if each.kind != "unknown"), "unknown"),
+        kind=min(both, key=_work).kind,
         sources=_union(first.sources, second.sources),
         tags=_union(first.tags, second.tags),
         status="withdrawn" if "withdrawn" in (old.status, new.status) else "active",
@@ -58,12 +58,16 @@ def curated(paper: Paper) -> bool:
 
 def _standing(paper: Paper) -> tuple[Any, ...]:
     """Curated first; then the shorter id, as catalog ids are shorter than slugs of titles."""
-    return (not curated(paper), len(paper.id), paper.id, paper.title, paper.kind)
+    return (not curated(paper), len(paper.id), paper.id, paper.title)
 
 
 def _byline(paper: Paper) -> tuple[Any, ...]:
     known = (not paper.authors, not paper.authors_complete, not curated(paper))
     return (*known, -len(paper.authors), paper.authors)
+
+
+def _work(paper: Paper) -> tuple[Any, ...]:
+    return (paper.kind == "unknown", not curated(paper), paper.kind)
 
 
 def _venue(venue: str) -> tuple[bool, int, str]:

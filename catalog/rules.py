@@ -38,6 +38,8 @@ def paper(given: Paper, page: Page) -> None:
     _one_of(given.status, STATUSES, "status", page)
     if given.arxiv is not None and identity.arxiv_id(given.arxiv) != (given.arxiv, None):
         page.say("arxiv", f"{given.arxiv!r}; expected an arXiv id without version, as 2006.05467")
+    if given.arxiv_version is not None and given.arxiv is None:
+        page.say("arxiv_version", "a version of no arXiv id; give the id or leave both out")
     if given.doi is not None and identity.doi(given.doi) != given.doi:
         page.say("doi", f"{given.doi!r}; expected a DOI in lower case, as 10.1145/3447548.3467262")
     if given.year is not None and not 1900 <= given.year <= 2100:
