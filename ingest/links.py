@@ -38,7 +38,7 @@ PROCEEDINGS = (
     ),
     (
         re.compile(r"proceedings\.mlr\.press"),
-        re.compile(r"/(v\d+|r\d+)/([a-z0-9-]+?)(?:/[^/]*)?(?:\.html|\.pdf)?"),
+        re.compile(r"/(v\d+|r\d+)/([a-z0-9-]+)(?:/[^/]*)?(?:\.html|\.pdf)?"),
         "pmlr:{0}/{1}",
     ),
     (
