@@ -63,7 +63,7 @@ template <int ROWS>
 struct Multiply {
   static void run(const IntegerTile& t) {
     alignas(64) float sums[ROWS * kColumns] = {};
-    constexpr int COUNT = ROWS <= 6 ? 4 : 2;
+    constexpr int COUNT = ROWS <= 5 ? 4 : 2;
     for (size_t column = 0; column < t.columns; column += COUNT * 16) {
       multiply_columns<ROWS, COUNT>(t, column, sums);
     }

@@ -6,7 +6,7 @@
 namespace {
 
 constexpr int OFFSET = 128;
-constexpr int MOST = 12;
+constexpr int MOST = 6;
 
 // ROWS x COUNT registers of sums: rows of x times 16 columns each.
 template <int ROWS, int COUNT>
@@ -46,7 +46,7 @@ template <int ROWS>
 struct Multiply {
   static void run(const IntegerTile& t) {
     alignas(64) float sums[ROWS * kColumns];
-    constexpr int COUNT = ROWS <= 6 ? 4 : 2;
+    constexpr int COUNT = 4;
     for (size_t column = 0; column < t.columns; column += COUNT * 16) {
       multiply_columns<ROWS, COUNT>(t, column, sums);
     }
