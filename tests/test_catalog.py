@@ -20,6 +20,7 @@ from octavo import catalog
 from octavo.catalog import Claim, Paper, Source, Tag, Trend, identity, query, toml_lines
 from octavo.catalog.documents import find
 from octavo.errors import InputError
+from octavo.ingest import links
 
 PAPERS = catalog.papers()
 
@@ -219,6 +220,17 @@ def test_papers_have_unique_titles_ids_and_identities() -> None:
     assert len(keys) == len(set(keys))
     assert len(titles) == len(set(titles))
     assert len(PAPERS) > 1250
+
+
+def test_no_two_papers_link_the_same_page_of_proceedings() -> None:
+    owners: dict[str, str] = {}
+    shared = [
+        (key, owner, paper.id)
+        for paper in PAPERS.values()
+        for key in links.keys(paper)
+        if (owner := owners.setdefault(key, paper.id)) != paper.id
+    ]
+    assert shared == []
 
 
 def test_every_paper_has_provenance_and_a_shelf() -> None:
