@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from octavo.errors import InputError
 from octavo.reference_impls.inputs import Data, Input, batches, example_for
 
-MADE_UP, TOGETHER = 128, 32  # how many inputs are made up without data, and how many in a batch
+TOGETHER = 32  # made-up inputs in a batch
+NUMBERS, BATCHES = 1 << 18, 8  # about as many numbers are made up, in at most so many batches
 
 
 class Calibration(NamedTuple):
@@ -46,8 +47,9 @@ def calibration(
     )
     example = example_for(model) if example is None else example
     draw = _drawing(model, generator)
-    count = -(-min(samples, MADE_UP) // TOGETHER)
-    return Calibration([changed(example, draw) for _ in range(count)], made_up=True)
+    first = changed(example, draw)
+    count = min(-(-samples // TOGETHER), BATCHES, max(1, NUMBERS // numbers(first)))
+    return Calibration([first, *(changed(example, draw) for _ in range(count - 1))], made_up=True)
 
 
 def changed(batch: Input, change: Callable[[Tensor], Tensor]) -> Input:
@@ -71,13 +73,19 @@ def size(batch: Input) -> int:
     >>> size({"input_ids": torch.zeros(8, 16)})
     8
     """
+    return next((len(part) for part in _tensors(batch) if part.ndim), 1)
+
+
+def numbers(batch: Input) -> int:
+    """How many numbers all tensors of a batch hold together."""
+    return sum(part.numel() for part in _tensors(batch))
+
+
+def _tensors(batch: Input) -> list[Tensor]:
     parts: Iterable[object] = (batch,)
     if isinstance(batch, Mapping | tuple | list):
         parts = batch.values() if isinstance(batch, Mapping) else batch
-    for part in parts:
-        if isinstance(part, Tensor) and part.ndim:
-            return len(part)
-    return 1
+    return [part for part in parts if isinstance(part, Tensor)]
 
 
 def _collected(method: str, data: Data, samples: int) -> list[Input]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,6 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from octavo.reference_impls.inputs import Input, call, evaluating, output_of
-
-Side = Literal["input", "output"]
 
 ACTIVATIONS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
@@ -87,14 +85,40 @@ def stages(
     )
 
 
-def taken(model: nn.Module, stage: Stage, inputs: Iterable[Input], side: Side) -> Iterator[Tensor]:
-    """What goes into (or comes out of) one layer, one tensor for each call of it.
+def taken(model: nn.Module, stage: Stage, inputs: Iterable[Input]) -> Iterator[Tensor]:
+    """What goes into one layer, one tensor for each call of it.
 
     Each pass ends as soon as the layer has been called as often as it is in a whole pass, so early
-    layers cost little. The tensors are copies: a ReLU in place behind the layer can't reach them.
+    layers cost little.
     """
     for example in inputs:
-        yield from _one_pass(model, stage, example, side)
+        yield from _one_pass(model, stage, example)
+
+
+def watched(
+    model: nn.Module,
+    found: Iterable[Stage],
+    inputs: Iterable[Input],
+    see: Callable[[Stage, Tensor], None],
+) -> None:
+    """Run the model once on each input and show ``see`` every output of these layers.
+
+    The tensor is the layer's own: what is to be kept of it must be copied out at once.
+    """
+
+    def showing(stage: Stage) -> Callable[..., None]:
+        return lambda _, args, result: see(stage, output_of(result).detach())
+
+    handles = [
+        model.get_submodule(stage.path).register_forward_hook(showing(stage)) for stage in found
+    ]
+    try:
+        with evaluating(model):
+            for example in inputs:
+                call(model, example)
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def following(model: nn.Module, stage: Stage) -> Callable[[Tensor], Tensor]:
@@ -111,16 +135,16 @@ def following(model: nn.Module, stage: Stage) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def _one_pass(model: nn.Module, stage: Stage, example: Input, side: Side) -> list[Tensor]:
+def _one_pass(model: nn.Module, stage: Stage, example: Input) -> list[Tensor]:
     seen: list[Tensor] = []
 
-    def keep(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
-        tensor = output_of((*args, *named.values()) if side == "input" else result)
-        seen.append(tensor.detach().clone())
+    def keep(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        seen.append(output_of((*args, *named.values())).detach().clone())
         if len(seen) == stage.calls:
             raise _Reached
 
-    handle = model.get_submodule(stage.path).register_forward_hook(keep, with_kwargs=True)
+    layer = model.get_submodule(stage.path)
+    handle = layer.register_forward_pre_hook(keep, with_kwargs=True)
     try:
         with evaluating(model):
             call(model, example)

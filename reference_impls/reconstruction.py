@@ -2,59 +2,75 @@
 
 The layers come in the order of the forward pass. A layer's inputs are those that the already
 quantized ones before it give, its target is the output of the float model (what the AdaRound paper
-calls asymmetric reconstruction).
+calls asymmetric reconstruction). Only a sample of output positions is kept of each layer.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from octavo.errors import InputError
 from octavo.reference_impls import quantizer
-from octavo.reference_impls.hooks import Stage, following, stages, taken
+from octavo.reference_impls.hooks import NORMS, Stage, following, stages, taken, watched
 from octavo.reference_impls.inputs import Input
 
 LAYERS = (nn.Conv2d, nn.Conv1d, nn.Linear)
+ROWS, ELEMENTS = 8192, 1 << 24  # bounds on the rows kept of a layer, and on their numbers
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One layer's problem: ``following(layer(inputs; W~))`` should be ``target``."""
+    """One layer as a matrix product on R sampled output positions (pixels, tokens, rows).
 
-    layer: nn.Module
-    following: Callable[[Tensor], Tensor]  # f_a: BatchNorm and activation behind it, or identity
-    inputs: Tensor  # (samples, ...), from the quantized prefix
-    target: Tensor  # (samples, N, ...), of the float model, after f_a
-    per_input: int  # samples that one input of the model gives (tokens of a sequence), else 1
+    ``following(rows W~^T + bias)`` should be ``target``. A convolution's row is the patch under its
+    kernel; G is its number of groups, K the weights of one output.
+    """
 
-    @property
-    def weight(self) -> Tensor:
-        """The float weight, (N, ...)."""
-        weight = self.layer.weight
-        assert isinstance(weight, Tensor)
-        return weight.detach().to(torch.float32)
+    weight: Tensor  # (N, ...), float32
+    bias: Tensor | None  # (N,)
+    rows: Tensor  # (R, G, K), from the quantized prefix
+    target: Tensor  # (R, N), of the float model, after f_a
+    following: Callable[[Tensor], Tensor]  # f_a on (R, N)
 
-    def output(self, weight: Tensor, inputs: Tensor) -> Tensor:
-        """The layer with another weight, and what follows it."""
-        return self.following(functional_call(self.layer, {"weight": weight}, (inputs,)))
+    def output(self, weight: Tensor, rows: Tensor) -> Tensor:
+        """The layer with another weight (N, ...) on rows (R, G, K), and what follows it: (R, N)."""
+        groups, width = rows.shape[1:]
+        if groups == 1:
+            raw = nn.functional.linear(rows[:, 0], weight.reshape(-1, width), self.bias)
+        else:
+            parts = weight.reshape(groups, -1, width)  # (G, N / G, K)
+            raw = torch.einsum("rgk,gnk->rgn", rows, parts).flatten(1)  # (R, N)
+            raw = raw if self.bias is None else raw + self.bias
+        return self.following(raw)
 
     def error(self, codes: Tensor, scales: Tensor, group: int | None) -> float:
-        """Mean squared error of these codes over all inputs."""
-        weight = quantizer.values(codes, scales, group)
-        total = 0.0
+        """Mean squared error of these codes over all rows."""
         with torch.no_grad():
-            for start in range(0, len(self.inputs), 256):
-                chunk = slice(start, start + 256)
-                off = self.output(weight, self.inputs[chunk]) - self.target[chunk]
-                total += float(off.square().sum(dtype=torch.float64))
-        return total / max(1, self.target.numel())
+            off = self.output(quantizer.values(codes, scales, group), self.rows) - self.target
+        return float(off.square().mean(dtype=torch.float64))
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What the float model does at one layer: sampled positions of its outputs, and f_a of them."""
+
+    stage: Stage
+    picks: tuple[Tensor, ...]  # for each call, (R_c, axes): batch and position of a row
+    target: Tensor  # (R, N)
+    following: Callable[[Tensor], Tensor]
+
+
+class Chosen(NamedTuple):
+    """The layers to quantize, in order, and those that are not, by the reason (for the notes)."""
+
+    stages: tuple[Stage, ...]
+    left_out: dict[str, list[str]]
 
 
 class Enumerated(NamedTuple):
@@ -64,57 +80,72 @@ class Enumerated(NamedTuple):
     loss: float
 
 
-def to_quantize(method: str, model: nn.Module, example: Input) -> list[Stage]:
-    """The layers that a call of the model reaches, in order, but those with a shared weight.
+def choose(method: str, model: nn.Module, example: Input) -> Chosen:
+    """The layers that a call of the model reaches and that have a weight of their own.
 
     Raises:
         InputError: there is none.
     """
+    reached = stages(model, LAYERS, example)
     shared = _shared(model)
-    found = [stage for stage in stages(model, LAYERS, example) if stage.path not in shared]
+    found = tuple(stage for stage in reached if stage.path not in shared)
     if not found:
         kinds = ", ".join(kind.__name__ for kind in LAYERS)
         name = type(model).__name__
         raise InputError(f"{method}: {name} calls none of {kinds} with a weight of its own")
-    return found
-
-
-def problem_of(exact: nn.Module, rounded: nn.Module, stage: Stage, inputs: list[Input]) -> Problem:
-    """Run both models up to the layer at ``stage`` and keep what its problem needs.
-
-    A Linear on sequences is seen token by token. The two models are in evaluation mode.
-
-    Raises:
-        InputError: a convolution that gets inputs of several sizes.
-    """
-    layer = exact.get_submodule(stage.path)
-    behind = following(exact, stage)
-    x = list(taken(rounded, stage, inputs, "input"))
-    y = list(taken(exact, stage, inputs, "output"))
-    per_input = 1
-    if isinstance(layer, nn.Linear) and x[0].ndim > 2:
-        per_input = x[0][0].numel() // x[0].shape[-1]
-        x, y = [t.flatten(0, -2) for t in x], [t.flatten(0, -2) for t in y]
-    if len({t.shape[1:] for t in x}) > 1:
-        raise InputError(f"{stage.path!r} gets inputs of several sizes; calibrate on one size")
-    with torch.no_grad():
-        target = behind(torch.cat(y))
-    return Problem(layer, behind, torch.cat(x), target, per_input)
-
-
-def left_out(model: nn.Module, example: Input) -> dict[str, list[str]]:
-    """Layers that are not quantized, by the reason: for the notes of a plan."""
-    reached = {stage.path for stage in stages(model, LAYERS, example)}
+    called = {stage.path for stage in reached}
     layers = [path for path, module in model.named_modules() if isinstance(module, LAYERS)]
-    shared = _shared(model)
-    return {
+    return Chosen(found, {
         "left as they are, no forward pass calls them as modules": [
-            path for path in layers if path not in reached
+            path for path in layers if path not in called
         ],
         "left as they are, their weight is shared with another module": [
-            path for path in layers if path in shared and path in reached
+            path for path in layers if path in shared and path in called
         ],
-    }
+    })  # fmt: skip
+
+
+def targets(
+    exact: nn.Module,
+    found: Sequence[Stage],
+    inputs: Sequence[Input],
+    generator: torch.Generator,
+) -> list[Target]:
+    """Sample output positions of each layer, and keep the float model's outputs there: one pass.
+
+    Up to ``ROWS`` positions a layer, fewer where a row is wide, spread evenly over the calls.
+    """
+    picks: dict[str, list[Tensor]] = {stage.path: [] for stage in found}
+    outputs: dict[str, list[Tensor]] = {stage.path: [] for stage in found}
+    behind: dict[str, Callable[[Tensor], Tensor]] = {}
+
+    def see(stage: Stage, y: Tensor) -> None:
+        layer = exact.get_submodule(stage.path)
+        behind[stage.path] = _on_rows(layer, stage, exact, y.ndim)
+        each = -(-_rows(layer) // (len(inputs) * stage.calls))
+        last = y if isinstance(layer, nn.Linear) else y.movedim(1, -1)  # (B, positions ..., N)
+        chosen = _pick(last.shape[:-1], each, generator)
+        picks[stage.path].append(chosen)
+        outputs[stage.path].append(last[tuple(chosen.T)])
+
+    watched(exact, found, inputs, see)
+    with torch.no_grad():
+        return [
+            Target(
+                s, tuple(picks[s.path]), behind[s.path](torch.cat(outputs[s.path])), behind[s.path]
+            )
+            for s in found
+        ]
+
+
+def problem_of(rounded: nn.Module, aim: Target, inputs: Sequence[Input]) -> Problem:
+    """Run the model quantized so far up to a layer, and take the rows at the sampled positions."""
+    layer = rounded.get_submodule(aim.stage.path)
+    calls = taken(rounded, aim.stage, inputs)
+    rows = torch.cat([_patches(layer, x, p) for x, p in zip(calls, aim.picks, strict=True)])
+    assert isinstance(layer, LAYERS)
+    exact = layer.weight.detach().to(torch.float32)
+    return Problem(exact, layer.bias, rows, aim.target, aim.following)
 
 
 def enumerate_roundings(row: Tensor, scale: Tensor, gram: Tensor, bits: int) -> Enumerated:
@@ -136,6 +167,52 @@ def enumerate_roundings(row: Tensor, scale: Tensor, gram: Tensor, bits: int) -> 
     losses = ((off @ gram.double()) * off).sum(1)
     best = int(losses.argmin())
     return Enumerated(codes[best].to(torch.int8), float(losses[best]))
+
+
+def _rows(layer: nn.Module) -> int:
+    """How many rows of this layer are kept: at most ROWS, and at most ELEMENTS numbers in all."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    width = weight[0].numel() * getattr(layer, "groups", 1)
+    return max(256, min(ROWS, ELEMENTS // width))
+
+
+def _pick(shape: torch.Size, count: int, generator: torch.Generator) -> Tensor:
+    """Up to ``count`` different positions of a tensor of this shape, (R, axes)."""
+    total = shape.numel()
+    flat = torch.randperm(total, generator=generator)[:count].sort().values
+    return torch.stack(torch.unravel_index(flat, shape), 1)
+
+
+def _patches(layer: nn.Module, x: Tensor, picks: Tensor) -> Tensor:
+    """The inputs that make the outputs at ``picks``: (R, G, K)."""
+    if isinstance(layer, nn.Linear):
+        return x[tuple(picks.T)].unsqueeze(1)
+    assert isinstance(layer, nn.Conv1d | nn.Conv2d)
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    padded = nn.functional.pad(x, layer._reversed_padding_repeated_twice, mode=mode)
+    axes = len(layer.kernel_size)
+    index = [
+        picks[:, 0].view(-1, *[1] * (axes + 1)),
+        torch.arange(x.shape[1]).view(-1, *[1] * axes),
+    ]
+    for axis in range(axes):
+        start = picks[:, axis + 1, None] * layer.stride[axis]  # (R, 1)
+        along = start + torch.arange(layer.kernel_size[axis]) * layer.dilation[axis]  # (R, k)
+        index.append(along.view(len(picks), 1, *[-1 if a == axis else 1 for a in range(axes)]))
+    return padded[tuple(index)].reshape(len(picks), layer.groups, -1)  # from (R, C, k, k)
+
+
+def _on_rows(
+    layer: nn.Module, stage: Stage, model: nn.Module, ndim: int
+) -> Callable[[Tensor], Tensor]:
+    """f_a for (R, N); what stands behind a convolution gets its positions back, as ones."""
+    behind = following(model, stage)
+    if isinstance(layer, nn.Linear):
+        normed = any(isinstance(model.get_submodule(p), NORMS) for p in stage.following)
+        return (lambda x: x) if normed and ndim > 2 else behind
+    ones = (1,) * (ndim - 2)
+    return lambda x: behind(x.reshape(*x.shape, *ones)).flatten(1)
 
 
 def _shared(model: nn.Module) -> set[str]:
