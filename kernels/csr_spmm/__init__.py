@@ -26,6 +26,7 @@ from torch import Tensor
 from octavo.errors import InputError
 from octavo.kernels import runtime
 from octavo.kernels.runtime import door
+from octavo.kernels.runtime.registration import register
 
 VERSION = 1
 TABLES = ("values", "columns", "starts")
@@ -88,7 +89,8 @@ def unpack(packed: PackedCsr) -> Tensor:
     """The dense weight (N, K) of a packed one."""
     blocks = packed.starts.shape[0]
     counts = packed.starts.diff(dim=1).flatten().long()  # (B * N,)
-    rows = torch.arange(blocks * packed.n).repeat_interleave(counts)  # (nnz,)
+    kept = packed.values.numel()
+    rows = torch.arange(blocks * packed.n).repeat_interleave(counts, output_size=kept)  # (nnz,)
     cut = torch.zeros(blocks * packed.n, packed.block)
     cut[rows, packed.columns.long()] = packed.values
     dense = cut.view(blocks, packed.n, packed.block).transpose(0, 1).reshape(packed.n, -1)
@@ -107,7 +109,7 @@ def csr_spmm(x: Tensor, packed: PackedCsr, bias: Tensor | None = None) -> Tensor
         InputError: x or bias of another dtype, device or shape.
     """
     door.check_input("csr_spmm", x, bias, inner=packed.k, axis=-1, n=packed.n)
-    if door.takes_short_way(x):
+    if door.takes_short_way(x, bias):
         return _run(x, *packed[:3], bias, *packed[3:])
     op: Tensor = torch.ops.octavo.csr_spmm(x, *packed[:3], bias, *packed[3:])
     return op
@@ -137,10 +139,19 @@ def _fake(
     return x.new_empty((*x.shape[:-1], n))
 
 
-torch.library.define(
-    "octavo::csr_spmm",
-    "(Tensor x, Tensor values, Tensor columns, Tensor starts, Tensor? bias, "
+def _gradient(
+    grad: Tensor, x: Tensor, values: Tensor, columns: Tensor, starts: Tensor, bias: Tensor | None,
+    n: int, k: int, block: int,
+) -> Tensor:  # fmt: skip
+    """To x."""
+    return grad @ unpack(PackedCsr(values, columns, starts, n, k, block))
+
+
+register(
+    "csr_spmm(Tensor x, Tensor values, Tensor columns, Tensor starts, Tensor? bias, "
     "int n, int k, int block) -> Tensor",
+    _run,
+    _fake,
+    _gradient,
+    bias_axis=-1,
 )
-torch.library.impl("octavo::csr_spmm", "CPU", _run)
-torch.library.register_fake("octavo::csr_spmm", _fake)

@@ -26,6 +26,7 @@ from torch import Tensor
 from octavo.errors import InputError
 from octavo.kernels import runtime
 from octavo.kernels.runtime import activations, door, panels
+from octavo.kernels.runtime.registration import register
 
 VERSION = 1
 OFFSET = 8
@@ -102,7 +103,7 @@ def int4_matmul(x: Tensor, packed: PackedInt4, bias: Tensor | None = None) -> Te
         InputError: x or bias of another dtype, device or shape.
     """
     door.check_input("int4_matmul", x, bias, inner=packed.k, axis=-1, n=packed.n)
-    if door.takes_short_way(x):
+    if door.takes_short_way(x, bias):
         return _run(x, packed.codes, packed.scales, bias, packed.n, packed.k, packed.group)
     op: Tensor = torch.ops.octavo.int4_matmul(x, *packed[:2], bias, *packed[2:])
     return op
@@ -139,9 +140,20 @@ def _fake(
     return x.new_empty((*x.shape[:-1], n))
 
 
-torch.library.define(
-    "octavo::int4_matmul",
-    "(Tensor x, Tensor codes, Tensor scales, Tensor? bias, int n, int k, int group) -> Tensor",
+def _gradient(
+    grad: Tensor, x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None,
+    n: int, k: int, group: int,
+) -> Tensor:  # fmt: skip
+    """To x, as if activations were not rounded (straight through)."""
+    whole, steps = unpack(PackedInt4(codes, scales, n, k, group))
+    return grad @ (whole * steps.repeat_interleave(group, dim=1))
+
+
+register(
+    "int4_matmul(Tensor x, Tensor codes, Tensor scales, Tensor? bias, "
+    "int n, int k, int group) -> Tensor",
+    _run,
+    _fake,
+    _gradient,
+    bias_axis=-1,
 )
-torch.library.impl("octavo::int4_matmul", "CPU", _run)
-torch.library.register_fake("octavo::int4_matmul", _fake)

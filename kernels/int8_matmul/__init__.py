@@ -25,6 +25,7 @@ from torch import Tensor
 from octavo.errors import InputError
 from octavo.kernels import runtime
 from octavo.kernels.runtime import activations, door, panels
+from octavo.kernels.runtime.registration import register
 
 VERSION = 1
 OFFSET = 128
@@ -98,7 +99,7 @@ def int8_matmul(x: Tensor, packed: PackedInt8, bias: Tensor | None = None) -> Te
         InputError: x or bias of another dtype, device or shape.
     """
     door.check_input("int8_matmul", x, bias, inner=packed.k, axis=-1, n=packed.n)
-    if door.takes_short_way(x):
+    if door.takes_short_way(x, bias):
         return _run(x, packed.codes, packed.scales, bias, packed.n, packed.k)
     op: Tensor = torch.ops.octavo.int8_matmul(x, *packed[:2], bias, *packed[2:])
     return op
@@ -120,9 +121,18 @@ def _fake(x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int,
     return x.new_empty((*x.shape[:-1], n))
 
 
-torch.library.define(
-    "octavo::int8_matmul",
-    "(Tensor x, Tensor codes, Tensor scales, Tensor? bias, int n, int k) -> Tensor",
+def _gradient(
+    grad: Tensor, x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int, k: int
+) -> Tensor:
+    """To x, as if activations were not rounded (straight through)."""
+    whole, steps = unpack(PackedInt8(codes, scales, n, k))
+    return grad @ (whole * steps.unsqueeze(1))
+
+
+register(
+    "int8_matmul(Tensor x, Tensor codes, Tensor scales, Tensor? bias, int n, int k) -> Tensor",
+    _run,
+    _fake,
+    _gradient,
+    bias_axis=-1,
 )
-torch.library.impl("octavo::int8_matmul", "CPU", _run)
-torch.library.register_fake("octavo::int8_matmul", _fake)

@@ -59,16 +59,17 @@ def check_state(op: str, meta: Mapping[str, object], version: int, keys: Sequenc
         raise InputError(f"{op}: packed state lacks {', '.join(lost)}; pack the weight again")
 
 
-def takes_short_way(x: Tensor) -> bool:
+def takes_short_way(x: Tensor, bias: Tensor | None) -> bool:
     """Whether an eager call may go straight to native code, past torch's dispatcher.
 
-    Not while torch traces or compiles, under a dispatch mode, for a tensor subclass, or when x
-    asks for a gradient.
+    Not while torch traces or compiles, under a dispatch mode, for a tensor subclass, or when x or
+    the bias asks for a gradient.
     """
+    if type(x) is not Tensor or torch.compiler.is_compiling():
+        return False
+    asks = x.requires_grad or (bias is not None and bias.requires_grad)
     return (
-        type(x) is Tensor
-        and not torch.compiler.is_compiling()
-        and not (x.requires_grad and torch.is_grad_enabled())
+        not (asks and torch.is_grad_enabled())
         and not torch._C._len_torch_dispatch_stack()
         and x.device.type == "cpu"
     )

@@ -22,10 +22,12 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_input
 
 from octavo.errors import InputError
 from octavo.kernels import runtime
 from octavo.kernels.runtime import door
+from octavo.kernels.runtime.registration import register
 
 VERSION = 1
 TABLES = ("values", "filters", "starts")
@@ -79,29 +81,33 @@ def pack(weight: Tensor, keep: Tensor) -> PackedStripes:
     starts = torch.zeros(kh * kw + 1, dtype=torch.int64)
     starts[1:] = positions.sum(1).cumsum(0)
     stripes = weight.flatten(2).permute(2, 0, 1)[positions]  # (kept, C)
-    groups = [
-        part.T.flatten()  # [C][filters of the group]
-        for at in torch.split(stripes, positions.sum(1).tolist())
-        for part in torch.split(at, GROUP)
-    ]
-    values = torch.cat(groups) if groups else weight.new_empty(0)
+    values = torch.empty(stripes.numel())
+    values[_places(starts, len(filters), c)] = stripes
     tables = (values, filters.to(torch.int32), starts.to(torch.int32))
     values, filters, starts = map(runtime.place, tables)
     return PackedStripes(values, filters, starts, (n, c, kh, kw))
 
 
+def _places(starts: Tensor, kept: int, c: int) -> Tensor:
+    """Where in `values` each kept stripe's weights stand: (kept, C)."""
+    index = torch.arange(kept)
+    at = torch.searchsorted(starts, index, right=True) - 1  # position of each stripe
+    lane = (index - starts[at]) % GROUP
+    first = index - lane  # of its group
+    width = (starts[at + 1] - first).clamp(max=GROUP)  # filters in its group
+    channels = torch.arange(c)
+    return (first * c + lane).unsqueeze(1) + channels * width.unsqueeze(1)
+
+
 def unpack(packed: PackedStripes) -> tuple[Tensor, Tensor]:
     """The weight (N, C, Kh, Kw), zero where pruned, and keep (N, Kh, Kw)."""
     n, c, kh, kw = packed.shape
+    filters, starts = packed.filters.long(), packed.starts.long()
+    at = torch.searchsorted(starts, torch.arange(len(filters)), right=True) - 1  # position, (kept,)
     weight = torch.zeros(kh * kw, n, c)
+    weight[at, filters] = packed.values[_places(starts, len(filters), c)]
     keep = torch.zeros(kh * kw, n, dtype=torch.bool)
-    bounds = packed.starts.tolist()
-    for p in range(kh * kw):
-        for at in range(bounds[p], bounds[p + 1], GROUP):
-            end = min(at + GROUP, bounds[p + 1])
-            rows = packed.filters[at:end].long()
-            weight[p, rows] = packed.values[at * c : end * c].view(c, end - at).T
-            keep[p, rows] = True
+    keep[at, filters] = True
     return weight.permute(1, 2, 0).reshape(n, c, kh, kw), keep.T.reshape(n, kh, kw)
 
 
@@ -134,7 +140,7 @@ def stripe_conv2d(
             f"stripe_conv2d: x has shape {tuple(x.shape)}; it must be (B, {c}, H, W) and not "
             f"smaller, once padded, than the {kh}x{kw} kernel"
         )
-    call = _run if door.takes_short_way(x) else torch.ops.octavo.stripe_conv2d
+    call = _run if door.takes_short_way(x, bias) else torch.ops.octavo.stripe_conv2d
     y: Tensor = call(x, *packed[:3], bias, list(packed.shape), geometry)
     return y
 
@@ -180,10 +186,23 @@ def _fake(
     return x.new_empty((x.shape[0], shape[0], *_extent(x.shape, shape, geometry)))
 
 
-torch.library.define(
-    "octavo::stripe_conv2d",
-    "(Tensor x, Tensor values, Tensor filters, Tensor starts, Tensor? bias, "
-    "SymInt[] shape, int[] geometry) -> Tensor",
+def _gradient(
+    grad: Tensor, x: Tensor, values: Tensor, filters: Tensor, starts: Tensor, bias: Tensor | None,
+    shape: Sequence[int], geometry: Sequence[int],
+) -> Tensor:  # fmt: skip
+    """To x."""
+    n, c, kh, kw = shape
+    weight, _ = unpack(PackedStripes(values, filters, starts, (n, c, kh, kw)))
+    stride, padding, dilation = (list(geometry[i : i + 2]) for i in (0, 2, 4))
+    to_x: Tensor = conv2d_input(list(x.shape), weight, grad, stride, padding, dilation)  # type: ignore[no-untyped-call]
+    return to_x
+
+
+register(
+    "stripe_conv2d(Tensor x, Tensor values, Tensor filters, Tensor starts, Tensor? bias, "
+    "int[] shape, int[] geometry) -> Tensor",
+    _run,
+    _fake,
+    _gradient,
+    bias_axis=1,
 )
-torch.library.impl("octavo::stripe_conv2d", "CPU", _run)
-torch.library.register_fake("octavo::stripe_conv2d", _fake)
