@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from octavo.errors import InputError
 from octavo.reference_impls import find
 from octavo.reference_impls.inputs import Data, Input, batches, example_for
-from octavo.reference_impls.plan import Plan, Prefer
+from octavo.reference_impls.plan import Plan, Prefer, Weights
 from octavo.reference_impls.settle import Settled, settle
 from octavo.reference_impls.storage import Tensors
 from octavo.reference_impls.storage import load as load_stored
@@ -66,9 +66,7 @@ class Compressed:
 
     def save(self, folder: str | Path) -> None:
         """Write plan and values; what the plan determines (zeros, codes) is not written twice."""
-        facts = {"signature": _signature(self.original)}
-        state = remainder(self.original, self._settled(), self.plan)
-        save_stored(Path(folder), self.plan, state, facts)
+        save_stored(Path(folder), *_content(self.original, self._settled(), self.plan))
 
     def _settled(self) -> Settled:
         """The decisions of the plan over this very `model` (training may have gone on)."""
@@ -118,14 +116,13 @@ def load(model: nn.Module, folder: str | Path, *, example: Input = None) -> Comp
             f"{folder}: this {kind} has other parameters than the model that was compressed; "
             "build it with the same configuration"
         )
-    settled = settle(_blank(model), stored.plan)
-    _overlay(settled, stored.state)
+    plan = _with_values(model, stored.plan, stored.state)
     if example is None:
         try:
             example = example_for(model)
         except InputError:
             example = None  # materialise() asks for it
-    return Compressed(model, settled.model, stored.plan, example)
+    return Compressed(model, plan.apply(model), plan, example)
 
 
 def configure(module: ModuleType, method: str, given: Mapping[str, Any]) -> Any:
@@ -145,35 +142,43 @@ def configure(module: ModuleType, method: str, given: Mapping[str, Any]) -> Any:
         raise InputError(f"{method}: {error}; its settings are: {', '.join(allowed)}") from None
 
 
-def remainder(original: nn.Module, settled: Settled, plan: Plan) -> Tensors:
-    """Values of `settled.model` that the plan alone does not give; of masked weights the kept ones.
-
-    What the plan gives is seen by applying it to a model of zeros.
-    """
-    blank = dict(_state(settle(_blank(original), plan).model))
-    keeps = _keeps(settled)
-    return {
-        name: (value[keeps[name]] if name in keeps else value).detach().clone()
-        for name, value in _state(settled.model)
-        if not torch.equal(blank[name], value)
-    }
-
-
 def disk_bytes(original: nn.Module, settled: Settled, plan: Plan) -> int:
     """Bytes of the files that `Compressed.save` would write."""
-    facts = {"signature": _signature(original)}
-    return stored_size(plan, remainder(original, settled, plan), facts)
+    return stored_size(*_content(original, settled, plan))
 
 
-def _overlay(settled: Settled, state: Tensors) -> None:
+def _content(
+    original: nn.Module, settled: Settled, plan: Plan
+) -> tuple[Plan, Tensors, dict[str, Any]]:
+    """What is written: the steps that are no plain values, the other values, and a signature.
+
+    What the steps give is seen by doing them on a model of zeros; of masked weights only those that
+    are kept are written.
+    """
+    lean = dataclasses.replace(
+        plan, steps=tuple(step for step in plan.steps if not isinstance(step, Weights))
+    )
+    given = dict(_state(settle(_blank(original), lean).model))
     keeps = _keeps(settled)
-    targets = dict(_state(settled.model))
+    state = {
+        name: (value[keeps[name]] if name in keeps else value).detach().clone()
+        for name, value in _state(settled.model)
+        if not torch.equal(given[name], value)
+    }
+    return lean, state, {"signature": _signature(original)}
+
+
+def _with_values(model: nn.Module, lean: Plan, state: Tensors) -> Plan:
+    """The plan with all values of the compressed model as its last step: the way back."""
+    settled = settle(_blank(model), lean)
+    keeps, values = _keeps(settled), dict(_state(settled.model))
+    given = {f"{path}.weight" for path, d in settled.decisions.items() if d.codes is not None}
     with torch.no_grad():
         for name, value in state.items():
-            if name in keeps:
-                targets[name][keeps[name]] = value
-            else:
-                targets[name].copy_(value)
+            place = (keeps[name],) if name in keeps else ...
+            values[name][place] = value
+    tensors = {name: v.detach() for name, v in values.items() if name in state or name not in given}
+    return dataclasses.replace(lean, steps=(*lean.steps, Weights("", tensors)))
 
 
 def _keeps(settled: Settled) -> Tensors:

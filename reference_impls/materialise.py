@@ -33,6 +33,7 @@ from octavo.reference_impls.choice import (
     deviation_of,
 )
 from octavo.reference_impls.inputs import Input, call, capture, evaluating, example_for, output_of
+from octavo.reference_impls.memory import peak_bytes
 from octavo.reference_impls.plan import Plan, Prefer
 from octavo.reference_impls.report import Choice, Report, describe, macs, state_bytes
 from octavo.reference_impls.settle import Settled, settle, shared
@@ -81,9 +82,12 @@ def realise(
         ms_after=times.second_ms,
         memory_before=state_bytes(before),
         memory_after=state_bytes(model),
+        peak_before=state_bytes(before) + peak_bytes(before, example),
+        peak_after=state_bytes(model) + peak_bytes(model, example),
         deviation=deviation,
         choices=choices,
         warnings=(),
+        notes=plan.notes,
     )
     model.report = _warned(report, original, settled)  # type: ignore[assignment]
     return model

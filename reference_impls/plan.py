@@ -102,7 +102,7 @@ class Codes:
         >>> Codes("fc", codes, torch.tensor([[0.5, 2.0]]), 2, 4).values().tolist()
         [[0.5, -1.0, 6.0]]
         """
-        flat = self.codes.flatten(1).float()  # (N, K)
+        flat = self.codes.reshape(len(self.codes), -1).float()  # (N, K)
         if self.group is None:
             return (flat * self.scales).view(self.codes.shape)
         wide = self.scales.repeat_interleave(self.group, dim=1)[:, : flat.shape[1]]  # (N, K)
@@ -180,7 +180,10 @@ class Plan:
         """Read what `save` wrote. Nothing is ever unpickled."""
         from octavo.reference_impls.storage import load
 
-        return load(Path(folder)).plan
+        stored = load(Path(folder))
+        if stored.facts["with_state"]:
+            raise InputError(f"{folder}: a whole compressed model; use octavo.load(model, folder)")
+        return stored.plan
 
 
 def _by_method(plan: Plan) -> dict[str, Any]:

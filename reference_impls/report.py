@@ -56,9 +56,12 @@ class Report:
     ms_after: float
     memory_before: int  # bytes of parameters and buffers while running
     memory_after: int
+    peak_before: int  # the same, and the tensors alive at the worst moment of a call
+    peak_after: int
     deviation: float  # of the whole model from `plan.apply`, relative to its largest output
     choices: tuple[Choice, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]  # what the method says about its plan
 
     @property
     def speed_up(self) -> float:
@@ -73,7 +76,8 @@ class Report:
         kept = {c.why: c.path for c in self.choices if c.runs == "dense"}
         reasons = (f"dense, as {path}: {why}" for why, path in kept.items())
         warnings = (f"warning: {warning}" for warning in self.warnings)
-        return Group(_totals(self), _choices(self), *map(Text, (*reasons, *warnings)))
+        lines = (*reasons, *self.notes, *warnings)
+        return Group(_totals(self), _choices(self), *map(Text, lines))
 
 
 def macs(model: nn.Module, example: Input, decisions: Mapping[str, Decision]) -> int:
@@ -147,6 +151,7 @@ def _totals(report: Report) -> Table:
     rows = (
         ("bytes on disk", report.bytes_before, report.bytes_after, "{:,.0f}"),
         ("bytes in memory", report.memory_before, report.memory_after, "{:,.0f}"),
+        ("peak bytes in memory", report.peak_before, report.peak_after, "{:,.0f}"),
         ("MACs", report.macs_before, report.macs_after, "{:,.0f}"),
         ("milliseconds", report.ms_before, report.ms_after, "{:.3f}"),
     )
