@@ -15,7 +15,7 @@ export HF_HUB_OFFLINE ?= 1
 .PHONY: run test lint pytest site bench clean
 
 run: $(INSTALLED)
-	@$(BIN)/octavo --library $(RUN) ingest followed
+	@$(BIN)/octavo --library $(RUN) ingest followed || test $$? -eq 3
 	@$(BIN)/octavo --library $(RUN) site build
 	@$(BIN)/octavo run synflow
 	@if [ "$(SERVE)" = 1 ]; then $(BIN)/octavo site serve --port $(PORT); fi

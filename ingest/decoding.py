@@ -11,9 +11,10 @@ from octavo.errors import InputError
 class TransientError(Exception):
     """A failure that may pass: why, and how long the server asked us to wait."""
 
-    def __init__(self, why: str, wait: float | None = None) -> None:
+    def __init__(self, why: str, wait: float | None = None, *, unreachable: bool = False) -> None:
         super().__init__(why)
         self.wait = wait
+        self.unreachable = unreachable
 
 
 def decoded(chunks: Iterator[bytes], encoding: str, cap: int, what: str) -> bytes:

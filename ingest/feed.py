@@ -6,7 +6,6 @@ import calendar
 import io
 import json
 import re
-import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +18,7 @@ from octavo.errors import InputError
 from octavo.ingest.linked import kebab, linked_papers, paper_at
 from octavo.ingest.links import paper_link
 from octavo.ingest.outline import outline, tidy
-from octavo.ingest.reading import Document, Reading, Rejection, fetch
+from octavo.ingest.reading import Document, Reading, Rejection, fetch, within
 from octavo.ingest.transport import Client
 
 CLOSED = re.compile(rb"</(?:\w+:)?(?:rss|feed|RDF|rdf)\s*>(?:\s|<!--[^<>]*-->)*\Z")
@@ -123,30 +122,20 @@ def _xml_posts(document: Document) -> tuple[list[Post], tuple[Rejection, ...]]:
 
 
 def _parsed(document: Document) -> Any:
-    """The view of feedparser, within a time limit and whatever it raises turned into one error.
+    """The document as feedparser sees it.
 
     The bytes go in as a stream: as a string feedparser would take them for a file name first.
     """
     headers = {"content-type": document.content_type} if document.content_type else {}
     if document.url:
         headers["content-location"] = document.url
-    done: list[Any] = []
-
-    def parse() -> None:
-        try:
-            stream = io.BytesIO(document.body)
-            done.append(feedparser.parse(stream, response_headers=headers, sanitize_html=False))
-        except Exception as error:  # it is known to raise nearly anything on hostile input
-            done.append(error)
-
-    worker = threading.Thread(target=parse, daemon=True)
-    worker.start()
-    worker.join(PARSE_SECONDS)
-    if not done:
-        raise InputError(f"{document.name}: not read within {PARSE_SECONDS:.0f} s; given up")
-    if isinstance(done[0], Exception):
-        raise InputError(f"{document.name}: not a readable feed ({tidy(str(done[0]))})")
-    return done[0]
+    return within(
+        PARSE_SECONDS,
+        document.name,
+        lambda: feedparser.parse(
+            io.BytesIO(document.body), response_headers=headers, sanitize_html=False
+        ),
+    )
 
 
 def _post(entry: Any) -> Post:

@@ -26,8 +26,10 @@ from octavo.errors import InputError
 from octavo.ingest import encode, table
 from octavo.ingest.absorb import Known, Shelves, names
 from octavo.ingest.documents import Row, method_row, paper_row
+from octavo.ingest.linked import UNIDENTIFIED
 from octavo.ingest.progress import Steps, silent
 from octavo.ingest.ranking import Hit, Wanted, ranked
+from octavo.ingest.recognise import as_known, recognise
 from octavo.ingest.table import Table
 
 LOCK_SECONDS = 30.0
@@ -64,14 +66,17 @@ class Library:
         self._root, self._steps, self._say, self._load = root, steps, say, encoder
 
     def upsert(self, papers: Iterable[Paper]) -> Change:
-        """Take papers in, merging each with the paper it already is; all of them in one commit."""
+        """Take papers in, merging each with the paper it already is; all of them in one commit.
+
+        A paper of the catalog that no source had told of yet counts as updated.
+        """
         with self._writing() as rows:
             shelves = self._shelves(rows)
             for paper in papers:
                 shelves.put(paper)
-            before = table.column(rows, "record", shelves.found.keys() | shelves.gone)
+            before = table.column(rows, "found", shelves.found.keys() | shelves.gone)
             made = [paper_row(shelves.record(own), said) for own, said in shelves.found.items()]
-            changed = [row for row in made if before.get(row["id"]) != row["record"]]
+            changed = [row for row in made if before.get(row["id"]) != row["found"]]
             self._commit(rows, changed, [f"paper:{own}" for own in shelves.gone & before.keys()])
         new = sum(row["id"] not in before for row in changed)
         return Change(new, len(changed) - new, len(made) - len(changed))
@@ -85,18 +90,39 @@ class Library:
         years: tuple[int | None, int | None] = (None, None),
         method_only: bool = False,
         limit: int = 10,
+        mode: str = "hybrid",
     ) -> list[Hit]:
         """Papers and methods for a question in plain words, best first.
 
-        Raises InputError for an empty query or a theme that does not exist.
+        Raises InputError for an empty query or a theme or mode that does not exist.
         """
-        wanted = Wanted(query, theme, tag, years, method_only, limit)
+        wanted = Wanted(query, theme, tag, years, method_only, limit, mode)
         wanted.check(catalog.taxonomy(self._root).themes)
         rows = self._current()
+        if mode == "words":
+            return ranked(rows, wanted, None)
         if self._encoder is None:
             self._say(WORDS_ONLY)
         vector = self._encoder.encode([wanted.text])[0] if self._encoder else None
         return ranked(rows, wanted, vector)
+
+    def recognised(self, papers: Iterable[Paper]) -> list[Paper]:
+        """The papers, those known by their abstract alone with the name of the paper they are."""
+        given = list(papers)
+        unknown = [p for p in given if p.abstract and p.title.startswith(UNIDENTIFIED)]
+        if not unknown:
+            return given
+        rows = self._current()
+        bare = [None] * len(unknown)
+        vectors = (
+            self._encoder.encode([p.abstract or "" for p in unknown]) if self._encoder else bare
+        )
+        found = {
+            p.id: recognise(rows, p.abstract or "", vector)
+            for p, vector in zip(unknown, vectors, strict=True)
+        }
+        known = {own: paper for own in found.values() if own and (paper := self.paper(own))}
+        return [as_known(p, known[own]) if (own := found.get(p.id)) in known else p for p in given]
 
     def paper(self, paper_id: str) -> Paper | None:
         """One paper as the library knows it."""
@@ -108,6 +134,11 @@ class Library:
         query = self._current().search().where("kind = 'paper'").select(["id", "record"])
         found = query.limit(None).to_arrow().sort_by("id")
         return (paper_from_json(json.loads(text)) for text in found["record"].to_pylist())
+
+    @property
+    def encoder(self) -> str | None:
+        """Which encoder gives the vectors, and where it comes from; None without one."""
+        return self._encoder.origin if self._encoder else None
 
     @cached_property
     def _encoder(self) -> encode.Encoder | None:
@@ -170,7 +201,7 @@ class Library:
             changed += [made[key] for key in late if key in made]
         self._commit(rows, changed, before.keys() - made.keys())
         state = {"catalog": digest(self._root), "encoded": self._encoder is not None}
-        _write(self.path / "state.json", json.dumps(state))
+        write_whole(self.path / "state.json", json.dumps(state))
 
     def _rows(self, before: Iterable[Row]) -> Iterator[Row]:
         """Rows of every paper and method: the catalog's, with the reader's on top."""
@@ -240,7 +271,7 @@ def _same(row: Row, before: Row | None) -> bool:
     return before is not None and all(row[k] == before[k] for k in ("digest", "record", "found"))
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Replace a file whole or not at all."""
     aside = path.with_suffix(f".{os.getpid()}")
     with aside.open("w", encoding="utf-8") as stream:

@@ -18,6 +18,8 @@ NOT_TITLES = re.compile(
     r"project|pdf|arxiv|blog|slides|video|website)\b|.*\bet\.? ?al\b|.*https?:",
     re.IGNORECASE,
 )
+UNIDENTIFIED = "Unidentified: "  # begins the stand-in title of a paper known by its abstract
+KEYED = re.compile(r"(?:arxiv|doi|openreview|neurips|icml|iclr|colm|mlsys|pmlr|acl|cvf):\S+")
 
 
 def paper_at(url: str, *, title: str = "", **facts: Any) -> Paper:
@@ -58,10 +60,8 @@ def named(paper: Paper) -> Paper:
 
 
 def untitled(paper: Paper) -> bool:
-    """Whether a paper's title is only its key, because no source told it."""
-    return bool(
-        re.fullmatch(r"(?:arxiv|doi|openreview|neurips|icml|iclr|pmlr|acl|cvf):\S+", paper.title)
-    )
+    """Whether no source has told the title yet, so that something stands in for it."""
+    return paper.title.startswith(UNIDENTIFIED) or KEYED.fullmatch(paper.title) is not None
 
 
 def linked_papers(anchors: Iterable[Anchor], source: Source) -> list[Paper]:

@@ -6,6 +6,7 @@ Reciprocal-rank fusion (Cormack, Clarke and Büttcher 2009): a row scores the su
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from octavo.ingest.table import Table, by_vector, by_words, quote
 
 K = 60
 DEPTH = 100  # of each ranking
+MODES = ("words", "dense", "hybrid")  # which rankings are asked
 LONGEST = 2000  # characters of a query that are read
 
 
@@ -42,6 +44,7 @@ class Wanted:
     years: tuple[int | None, int | None] = (None, None)
     method_only: bool = False
     limit: int = 10
+    mode: str = "hybrid"
 
     @property
     def text(self) -> str:
@@ -55,6 +58,8 @@ class Wanted:
             raise InputError("empty query; ask with a few words")
         if self.limit < 1:
             raise InputError(f"limit {self.limit}; give 1 or more")
+        if self.mode not in MODES:
+            raise InputError(f"mode {self.mode!r}; modes are {', '.join(MODES)}")
         if self.theme is not None and self.theme not in themes:
             raise InputError(f"no theme {self.theme!r}; themes are {', '.join(themes)}")
 
@@ -68,11 +73,39 @@ class Wanted:
         return " AND ".join(parts) or None
 
 
+def years_of(text: str | None) -> tuple[int | None, int | None]:
+    """Both ends of a range of years. Raises InputError for anything else.
+
+    >>> years_of("2018-2020"), years_of("2020"), years_of("2021-"), years_of(None)
+    ((2018, 2020), (2020, 2020), (2021, None), (None, None))
+    """
+    found = re.fullmatch(r"(\d{4})?(-?)(\d{4})?", text or "-")
+    if found is None or text == "" or (text and not (found[1] or found[3])):
+        raise InputError(f"year {text!r}; give 2020, 2018-2020, 2018- or -2020")
+    first, last = (int(end) if end else None for end in (found[1], found[3]))
+    return (first, last) if found[2] else (first, first)
+
+
+def table(hits: Sequence[Hit]) -> Any:
+    """Hits as a table for the terminal."""
+    from rich.table import Table as Shown
+    from rich.text import Text
+
+    shown = Shown("", "kind", "id", "title", "year", box=None, pad_edge=False)
+    for number, hit in enumerate(hits, 1):
+        note = "" if hit.kind == "paper" or hit.implemented else " (not implemented yet)"
+        year = str(hit.year or "")
+        shown.add_row(str(number), hit.kind, Text(hit.id), Text(hit.title + note), year)
+    return shown
+
+
 def ranked(table: Table, wanted: Wanted, vector: Any | None) -> list[Hit]:
     """Hits for a question; without a vector the words alone decide."""
     depth = max(DEPTH, 5 * wanted.limit)
-    rankings = [by_words(table, wanted.text, wanted.where(), depth)]
-    if vector is not None:
+    rankings = []
+    if wanted.mode != "dense":
+        rankings.append(by_words(table, wanted.text, wanted.where(), depth))
+    if wanted.mode != "words" and vector is not None:
         rankings.append(by_vector(table, vector, wanted.where(), depth))
     return one_an_idea(fused(rankings))[: wanted.limit]
 

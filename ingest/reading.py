@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from octavo.catalog.records import Paper
 from octavo.errors import InputError
 from octavo.ingest.transport import Client
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,25 @@ def _file(path: Path, cap: int) -> bytes:
     return body
 
 
-def joined(readings: Sequence[Reading]) -> Reading:
-    """Several readings as one."""
-    return Reading(
-        tuple(paper for reading in readings for paper in reading.papers),
-        sum(reading.posts for reading in readings),
-        sum(reading.links for reading in readings),
-        tuple(each for reading in readings for each in reading.rejected),
-    )
+def within(seconds: float, name: str, parse: Callable[[], T]) -> T:
+    """What `parse` returns, if it does in time; whatever it raises becomes one line.
+
+    For parsers of other people's formats: they are known to raise nearly anything, and to hang.
+    """
+    done: list[T] = []
+    failed: list[Exception] = []
+
+    def work() -> None:
+        try:
+            done.append(parse())
+        except Exception as error:
+            failed.append(error)
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(seconds)
+    if failed:
+        raise InputError(f"{name}: cannot be read ({' '.join(str(failed[0]).split())[:200]})")
+    if not done:
+        raise InputError(f"{name}: not read within {seconds:.0f} s; given up")
+    return done[0]

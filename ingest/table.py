@@ -20,6 +20,7 @@ Table = Any  # lancedb.table.Table; its package carries no types
 
 NAME = "documents"
 KEPT = timedelta(minutes=10)  # a reader may still be looking at a version that was replaced
+FRAGMENTS = 8  # files of rows before they are joined
 AT_ONCE = 500  # values in one IN (...)
 
 
@@ -75,13 +76,18 @@ def commit(table: Table, rows: Sequence[Row], gone: Collection[str]) -> None:
 
 
 def tidy(table: Table) -> None:
-    """Bring the text index up to date, join small files and drop old versions."""
-    if not any(index.columns == ["text"] for index in table.list_indices()):
+    """Every few commits: index new texts, join small files and drop versions nobody looks at.
+
+    Until then the new rows are searched without the index.
+    """
+    indexed = any(index.columns == ["text"] for index in table.list_indices())
+    if not indexed:
         english = FTS(stem=True, remove_stop_words=True, ascii_folding=True, with_position=False)
         table.create_index("text", config=english)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        table.optimize(cleanup_older_than=KEPT)
+    if not indexed or table.stats()["fragment_stats"]["num_fragments"] > FRAGMENTS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            table.optimize(cleanup_older_than=KEPT)
 
 
 def by_words(table: Table, text: str, where: str | None, limit: int) -> list[Row]:
@@ -95,6 +101,13 @@ def by_vector(
 ) -> list[Row]:
     """Rows whose vectors point where `vector` does, nearest first."""
     return _run(table.search(vector).distance_type("cosine"), where, limit)
+
+
+def closest(table: Table, text: str, limit: int) -> list[Row]:
+    """Papers that share most words with `text`: id, BM25 score and vector."""
+    query = table.search(text, query_type="fts").where("kind = 'paper'", prefilter=True)
+    rows: list[Row] = query.limit(limit).to_arrow().to_pylist()
+    return rows
 
 
 SHOWN = ["key", "kind", "id", "title", "year", "papers", "implemented"]

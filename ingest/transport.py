@@ -23,7 +23,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from octavo.errors import InputError
-from octavo.ingest.addresses import dial
+from octavo.ingest.addresses import DialError, dial
 from octavo.ingest.decoding import TransientError, decoded
 
 USER_AGENT = "octavo/0.1 (+https://pypi.org/project/octavo/; a reader of paper feeds)"
@@ -33,6 +33,10 @@ BUSY = {429, 500, 502, 503, 504}
 NETWORK_ERRORS = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException)
 TIMEOUTS = (TimeoutError, urllib3.exceptions.TimeoutError)
 ARXIV_SECONDS = 3.0  # arXiv's terms of use: one request every three seconds, one connection
+
+
+class UnreachableError(InputError):
+    """No connection could be made: the host is down, or this machine is offline."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,8 @@ class Client:
                 return self._follow(url, headers)
             except TransientError as failure:
                 if attempt == attempts:
-                    raise InputError(f"{url}: {failure} ({attempts} tries)") from None
+                    kind = UnreachableError if failure.unreachable else InputError
+                    raise kind(f"{url}: {failure} ({attempts} tries)") from None
                 self._pause(url, failure, attempt)
         raise AssertionError("unreachable")
 
@@ -133,7 +138,8 @@ class Client:
                     raise self._too_late(url) from None
                 if isinstance(error, ssl.SSLCertVerificationError):
                     raise InputError(f"{url}: {error.verify_message}; refused") from None
-                raise TransientError(_plain(error)) from None
+                unreachable = isinstance(error, DialError)
+                raise TransientError(_plain(error), unreachable=unreachable) from None
             if late.is_set():  # cut where the body has no length, so it only looks whole
                 raise self._too_late(url)
             return answer

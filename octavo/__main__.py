@@ -51,7 +51,76 @@ def session(
     context.obj = Session(Path(named) if named else Path(typer.get_app_dir("octavo")) / "library")
 
 
-Methods = Annotated[list[str] | None, typer.Argument(help="Methods, or `kernels`; default: all.")]
+Sources = Annotated[list[str] | None, typer.Argument(help="Files, addresses, ids or queries.")]
+Kind = Annotated[str, typer.Argument(help="feed, arxiv, text, bibtex; or followed, for all.")]
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    kind: Kind = "",
+    sources: Sources = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every source of catalog/sources.toml.")
+    ] = False,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Fetch from private addresses, too.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(help="Papers of an arXiv query.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Take papers from sources into the library. Exit status 3: nothing new."""
+    from octavo.ingest import run as home
+    from octavo.ingest.library import Library
+    from octavo.ingest.progress import bars
+    from octavo.ingest.transport import Client
+
+    steps, client = bars(err), Client(allow_private=allow_private)
+    library = Library(context.obj.library, steps=steps)
+    if everything or kind == "followed":
+        reports = home.followed(library, steps=steps)
+    elif not sources:
+        raise typer.BadParameter("give a kind and a source, as in: octavo ingest feed FILE")
+    else:
+        reports = home.ingest(kind, sources, library, client=client, steps=steps, limit=limit)
+    report = home.total(reports, ", ".join(each.source for each in reports))
+    if as_json:
+        each = {"sources": [asdict(one) for one in reports]} if len(reports) > 1 else {}
+        print_json(asdict(report) | each)
+    else:
+        out.print(str(report), highlight=False, markup=False, soft_wrap=True)
+        for rejection in report.rejected:
+            err.print(f"{rejection.what}: {rejection.why}", markup=False, soft_wrap=True)
+    if not report.changed:
+        raise NothingNew("nothing new")
+
+
+@app.command()
+def search(
+    context: typer.Context,
+    query: Annotated[str, typer.Argument(help="What you look for, in your own words.")],
+    theme: Annotated[str | None, typer.Option(help="Only this theme.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only what carries this tag.")] = None,
+    year: Annotated[str | None, typer.Option(help="A year, or A-B; an end may be open.")] = None,
+    method_only: Annotated[bool, typer.Option("--method-only", help="Only methods.")] = False,
+    limit: Annotated[int, typer.Option(help="Hits at most.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Search papers and methods by words and by meaning."""
+    from octavo.ingest.library import Library
+    from octavo.ingest.progress import bars
+    from octavo.ingest.ranking import table, years_of
+
+    hits = Library(context.obj.library, steps=bars(err)).search(
+        query, theme=theme, tag=tag, years=years_of(year), method_only=method_only, limit=limit
+    )
+    if as_json:
+        print_json({"query": query, "hits": [asdict(hit) for hit in hits]})
+    else:
+        out.print(table(hits) if hits else "nothing found", highlight=False)
+
+
+Methods = Annotated[list[str] | None, typer.Argument(help="Methods, `kernels` or `search`.")]
 Seed = Annotated[int, typer.Option(help="First of three seeds.")]
 Quick = Annotated[bool, typer.Option("--quick", help="The small setting of each claim.")]
 
@@ -120,6 +189,7 @@ def _watched(method: str, seed: int, quick: bool) -> list[Any]:
 
 @app.command()
 def bench(
+    context: typer.Context,
     methods: Methods = None,
     quick: Quick = False,
     check: Annotated[
@@ -135,6 +205,9 @@ def bench(
 
     if methods == ["kernels"]:
         _bench_kernels(quick, as_json)
+        return
+    if methods == ["search"]:
+        _bench_search(context.obj.library, as_json)
         return
     names = methods or list(found())
     if check:
@@ -180,6 +253,19 @@ def _bench_kernels(quick: bool, as_json: bool) -> None:
         cells = (f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values())
         table.add_row(*cells)
     out.print(table)
+
+
+def _bench_search(path: Path, as_json: bool) -> None:
+    from octavo.ingest import judged
+    from octavo.ingest.library import Library
+    from octavo.ingest.progress import bars
+
+    library = Library(path, steps=bars(err))
+    scores = judged.measure(library)
+    if as_json:
+        print_json({"encoder": library.encoder, "rows": [asdict(score) for score in scores]})
+    else:
+        out.print(judged.table(scores, library.encoder))
 
 
 site_app = typer.Typer(help="The static site.", no_args_is_help=True)
