@@ -13,8 +13,8 @@ SIGNS = {">=": "≥", "<=": "≤", "==": "=", ">": ">", "<": "<", "within": "wit
 def number(value: float) -> str:
     """A figure with four significant digits.
 
-    >>> number(1234567), number(0.123456), number(-2.5), number(3e-12), number(0)
-    ('1,234,567', '0.1235', '−2.5', '3 × 10⁻¹²', '0')
+    >>> number(1234567), number(0.123456), number(-2.5), number(3e-12), number(1e-5)
+    ('1,234,567', '0.1235', '−2.5', '3 × 10⁻¹²', '10⁻⁵')
     """
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("∞" if value > 0 else "−∞")
@@ -22,9 +22,9 @@ def number(value: float) -> str:
         return f"{int(value):,}".replace("-", "−")
     if not 1e-3 <= abs(value) < 1e7:
         mantissa, _, exponent = f"{value:.2e}".partition("e")
-        return f"{float(mantissa):g} × {power(10.0 ** int(exponent), always=True)}".replace(
-            "-", "−"
-        )
+        raised = power(10.0 ** int(exponent), always=True)
+        lead = "" if float(mantissa) == 1 else f"{float(mantissa):g} × "
+        return (lead + raised).replace("-", "−")
     digits = max(0, 3 - math.floor(math.log10(abs(value))))
     short = f"{value:,.{digits}f}"
     short = short.rstrip("0").rstrip(".") if "." in short else short

@@ -65,12 +65,16 @@ def paragraphs(value: str) -> str:
 
 
 def link(href: str, label: str, **attributes: str) -> str:
-    """A link with an escaped label; a scheme other than http(s) is shown, not linked.
+    """A link with an escaped label; what is neither http(s) nor ours is shown, not linked.
 
     >>> link("javascript:alert(1)", "x")
     'x'
     """
-    if urlsplit(href).scheme not in ("", "http", "https"):
+    try:
+        scheme, host, *_ = urlsplit(href)
+    except ValueError:
+        return text(label)
+    if scheme not in ("http", "https") and (scheme or host):
         return text(label)
     extra = "".join(f' {name.rstrip("_")}="{text(value)}"' for name, value in attributes.items())
     rel = ' rel="noopener noreferrer"' if "://" in href else ""

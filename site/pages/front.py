@@ -29,9 +29,9 @@ def home(holdings: Holdings) -> Page:
         'kernel</h1><p class="lead">Papers on efficient deep learning, the methods in them as '
         "code that runs on your own model, and under each method the kernel that makes it pay."
         f"</p></div>{_search_box()}</header>"
-        + section("What is here", _counts(holdings), "here", "here")
+        + section("What is here", _counts(holdings), "here")
         + section("What you can run now", _run(holdings), "run", "run")
-        + section("How to find what you need", _find(holdings), "find", "find")
+        + section("How to find what you need", _find(holdings), "find")
     )
     about = "Papers, reference implementations, native kernels and measured claims."
     return Page("", "Octavo", body, about, section="home")

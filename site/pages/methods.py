@@ -113,10 +113,8 @@ def one(method: Method, holdings: Holdings) -> Page:
     filters = [("kind", "Method"), *([("theme", theme.name)] if theme else [])]
     filters += [("state", "runs here" if module else "described")]
     about = first_sentence(method.idea) or method.name
-    meta = {
-        "kind": "Method",
-        "about": (theme.name if theme else "") + (", runs here" if module else ""),
-    }
+    named = (theme.name if theme else "") + (", runs here" if module else "")
+    meta = {"kind": "Method", "about": named, "gist": about}
     return Page(path, method.name, body, about, method.theme, "methods", meta, filters, True)
 
 

@@ -149,19 +149,18 @@ def one(paper: Paper, holdings: Holdings) -> Page:
         + facts(_facts(paper))
         + "</aside></div>"
         + section("Tags", _tags(paper, holdings, up), "tags", "narrow")
-        + section("Where it was found", _provenance(paper, up), "provenance", "narrow")
+        + section("Where it was found", _provenance(paper), "provenance", "narrow")
         + section("BibTeX", citation(paper), "bibtex", "narrow")
     )
     filters = [("kind", "Paper"), *(("theme", holdings.taxonomy.themes[t].name) for t in themes)]
     filters += [("year", str(paper.year))] if paper.year else []
     about = paper.summary or paper.abstract or f"{paper.title}. {_authors(paper, 3)}"
-    meta = {
-        "kind": "Paper",
-        "about": ", ".join(x for x in (_authors(paper, 3), str(paper.year or "")) if x),
-    }
-    return Page(
-        path, paper.title, body, about, themes[0] if themes else None, "papers", meta, filters, True
-    )
+    named = ", ".join(x for x in (_authors(paper, 3), str(paper.year or "")) if x)
+    meta = {"kind": "Paper", "about": named}
+    if not paper.abstract:
+        meta["gist"] = paper.summary or " "
+    theme = themes[0] if themes else None
+    return Page(path, paper.title, body, about, theme, "papers", meta, filters, searchable=True)
 
 
 def themes_of(paper: Paper, holdings: Holdings) -> list[str]:
@@ -200,9 +199,9 @@ def _withdrawn(paper: Paper) -> str:
 
 def _texts(paper: Paper) -> str:
     said = section("In one line", paragraphs(paper.summary), "summary") if paper.summary else ""
-    quoted = f"<blockquote>{paragraphs(paper.abstract)}</blockquote>" if paper.abstract else ""
+    quoted = f"<blockquote><p>{text(paper.abstract)}</p></blockquote>" if paper.abstract else ""
     said += section("Abstract", quoted, "abstract")
-    return said or '<p class="quiet">No abstract recorded yet.</p>'
+    return said or '<p class="quiet" data-pagefind-ignore>No abstract recorded yet.</p>'
 
 
 def _runs(paper: Paper, holdings: Holdings, up: str) -> str:
@@ -262,18 +261,21 @@ def _tag(tag: Tag, holdings: Holdings, up: str) -> str:
         name = link(f"{up}techniques/{tag.id}/", vocabulary.techniques[tag.id].name)
     else:
         name = text(tag.id)
-    return f'{name} <span class="quiet">{text(tag.origin.removeprefix("source:"))}</span>'
+    told = text(tag.origin.removeprefix("source:").removeprefix("list:"))
+    return f'{name} <span class="quiet" data-pagefind-ignore>{told}</span>'
 
 
-def _provenance(paper: Paper, up: str) -> str:
-    items = ""
+def _provenance(paper: Paper) -> str:
+    """A line a place, with the words under which the paper was linked there."""
+    places: dict[tuple[str, str | None, str | None], list[str]] = {}
     for source in paper.sources:
-        where = link(source.url, source.id) if source.url else f"<span>{text(source.id)}</span>"
-        detail = f", {text(source.section)}" if source.section else ""
-        said = (
-            f' <span class="quiet">linked as “{text(source.anchor)}”</span>'
-            if source.anchor
-            else ""
-        )
-        items += f"<li>{where}{detail}{said}</li>"
-    return f'<ul class="plain-list">{items}</ul>' if items else ""
+        anchors = places.setdefault((source.id, source.url, source.section), [])
+        anchors += [source.anchor] if source.anchor and source.anchor not in anchors else []
+    items = ""
+    for (name, url, where), anchors in places.items():
+        shown = link(url, name) if url else text(name)
+        detail = f", {text(where)}" if where else ""
+        quoted = ", ".join(f"“{text(anchor)}”" for anchor in anchors)
+        said = f' <span class="quiet">linked as {quoted}</span>' if quoted else ""
+        items += f"<li>{shown}{detail}{said}</li>"
+    return f'<ul class="plain-list" data-pagefind-ignore>{items}</ul>' if items else ""

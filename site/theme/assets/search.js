@@ -40,7 +40,9 @@ function row(data) {
   title.href = data.url;
   item.append(element("span", data.meta.kind || "Guide", "kind"), title);
   if (data.meta.about) item.append(element("span", data.meta.about, "about"));
-  item.append(marked(data.excerpt));
+  const gist = data.meta.gist;
+  if (gist === undefined) item.append(marked(data.excerpt));
+  else if (gist.trim()) item.append(element("p", gist));
   return item;
 }
 
