@@ -27,13 +27,15 @@ fixed positive factor keeps the flow conserved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from octavo.reference_impls.inputs import Input
 
 Rule = Callable[..., Any]
 
@@ -49,6 +51,30 @@ class Flow(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         return _RULES.get(func, func)(*args, **(kwargs or {}))
+
+
+def ones(example: Input) -> Input:
+    """One sample of the example's shape, all ones; whole numbers (ids, masks) stay."""
+    if isinstance(example, Mapping):
+        return {key: ones(value) for key, value in example.items()}
+    if isinstance(example, tuple | list):
+        return tuple(ones(value) for value in example)
+    if isinstance(example, Tensor) and example.is_floating_point():
+        return torch.ones_like(example[:1], dtype=torch.float64)
+    return example[:1] if isinstance(example, Tensor) and example.ndim else example
+
+
+def floats(result: Any) -> Iterator[Tensor]:
+    """Every float tensor in a model's result that depends on its weights."""
+    if isinstance(result, Tensor):
+        if result.is_floating_point() and result.requires_grad:
+            yield result
+    elif isinstance(result, Mapping):
+        for part in result.values():
+            yield from floats(part)
+    elif isinstance(result, tuple | list):
+        for part in result:
+            yield from floats(part)
 
 
 def _share(x: Tensor, dim: int | None = None, *_: Any, **__: Any) -> Tensor:

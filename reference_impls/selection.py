@@ -61,22 +61,20 @@ def global_top(
     Raises:
         InputError: a score is not finite (the path is named), or fewer than `count` are alive.
     """
-    flat = torch.cat([_finite(path, s).reshape(-1) for path, s in scores.items()])  # (total,)
-    live = torch.arange(flat.numel())
-    if alive is not None:
-        live = torch.cat([alive[path].reshape(-1).cpu() for path in scores]).nonzero()[:, 0]
-    if count > live.numel():
-        raise InputError(f"{count} of {live.numel()} live weights cannot stay; ask for fewer")
-    kept = torch.zeros(flat.numel(), dtype=torch.bool)
-    kept[live[top(flat[live], count)]] = True
-    parts = torch.split(kept, [s.numel() for s in scores.values()])
-    return {path: part.view(scores[path].shape) for path, part in zip(scores, parts, strict=True)}
+    live = {path: _live(path, s, alive) for path, s in scores.items()}
+    values = torch.cat([_finite(path, s.cpu()[live[path]]) for path, s in scores.items()])
+    if count > values.numel():
+        raise InputError(f"{count} of {values.numel()} live weights cannot stay; ask for fewer")
+    parts = torch.split(top(values, count), [int(mask.sum()) for mask in live.values()])
+    for mask, part in zip(live.values(), parts, strict=True):
+        mask[mask.clone()] = part
+    return live
 
 
 def layer_top(scores: Scores, density: float) -> dict[str, Tensor]:
     """Keep the same share of every tensor, its largest scores: never collapses a layer."""
     return {
-        path: top(_finite(path, s).reshape(-1), keep_count(density, s.numel())).view(s.shape)
+        path: top(_finite(path, s.cpu()).reshape(-1), keep_count(density, s.numel())).view(s.shape)
         for path, s in scores.items()
     }
 
@@ -94,12 +92,19 @@ def top(scores: Tensor, count: int) -> Tensor:
     return above
 
 
+def _live(path: str, scores: Tensor, alive: Mapping[str, Tensor] | None) -> Tensor:
+    """What may stay of one tensor, a bool mask of its own."""
+    if alive is None:
+        return torch.ones(scores.shape, dtype=torch.bool)
+    return alive[path].detach().cpu().clone()
+
+
 def _finite(path: str, scores: Tensor) -> Tensor:
-    """The scores on the CPU, or an error that names whose they are."""
+    """The scores of what is live, or an error that names whose they are."""
     if not bool(torch.isfinite(scores).all()):
         bad = int((~torch.isfinite(scores)).sum())
         raise InputError(
             f"{path}: {bad} of {scores.numel()} scores are not finite; "
             "look for inf or NaN in this layer's weights, or for an overflow before it"
         )
-    return scores.detach().cpu()
+    return scores.detach()

@@ -38,8 +38,11 @@ Differs: with `density` the weakest factors of all layers together are cut after
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
+from statistics import fmean, pstdev
 from typing import Any
 
 import torch
@@ -48,14 +51,25 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from octavo.errors import InputError
+from octavo.kernels import backend
+from octavo.reference_impls import machine
 from octavo.reference_impls.inputs import Data, Input, batches, call, output_of
 from octavo.reference_impls.measurement import Measurement
 from octavo.reference_impls.plan import Plan, Stripes, Weights
-from octavo.reference_impls.saliency import prunable
-from octavo.reference_impls.selection import exponential, global_top
-
-Keeps = Mapping[str, Tensor]  # by path of a Conv2d: bool (N, Kh, Kw)
-Cost = Callable[[Keeps], int]  # weights left
+from octavo.reference_impls.selection import exponential, global_top, keep_count
+from octavo.reference_impls.skeleton import (
+    Attach,
+    Cost,
+    Keeps,
+    Skeleton,
+    attached,
+    chain_cost,
+    cut_to,
+    direct_cost,
+    set_scales,
+)  # fmt: skip
+from octavo.reference_impls.tasks import digits, nets, pruned
+from octavo.reference_impls.train import accuracy
 
 
 @dataclass(frozen=True)
@@ -107,35 +121,8 @@ def plan(
     return Plan((Weights("", trained), *stripes), "stripe-pruning", asdict(config))
 
 
-class Skeleton(nn.Module):
-    """One factor a stripe, as a parametrization of a convolution's weight: W becomes W * I."""
-
-    alive: Tensor
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        ones = torch.ones_like(weight[:, :1], requires_grad=False)  # (N, 1, Kh, Kw)
-        self.factors = nn.Parameter(ones.detach())
-        self.register_buffer("alive", torch.ones_like(ones, dtype=torch.bool))
-
-    def forward(self, weight: Tensor) -> Tensor:
-        """W * I, (N, C, Kh, Kw); the gradient of a cut stripe is zero."""
-        return weight * (self.factors * self.alive)
-
-    def kept(self, weight: Tensor) -> Tensor:
-        """Which stripes of `weight` are left, bool (N, Kh, Kw) on the CPU."""
-        return self.alive.expand_as(weight[:, :1])[:, 0].cpu().clone()
-
-    @torch.no_grad()
-    def cut(self, delta: float) -> None:
-        """Cut the stripes at or under the threshold, but never the strongest of all."""
-        size = self.factors.abs() * self.alive
-        self.alive &= (size > delta) | (size == size.max())
-        self.factors.mul_(self.alive)
-
-
 def learn(
-    net: nn.Module, data: Data, config: Config, attach: Callable[[Tensor], Skeleton] = Skeleton,
+    net: nn.Module, data: Data, config: Config, attach: Attach = Skeleton,
     cost: Cost | None = None,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Train `net` in place with a skeleton, fold it in, and return what is kept by path.
@@ -193,56 +180,6 @@ def _loss(net: nn.Module, inputs: Input, labels: Any) -> Tensor:
     return F.cross_entropy(output_of(call(net, inputs)), labels)
 
 
-def attached(
-    net: nn.Module, attach: Callable[[Tensor], Skeleton] = Skeleton
-) -> dict[str, Skeleton]:
-    """Put a skeleton on every Conv2d of `net`, in place; by path."""
-    paths = [p for p in prunable(net) if isinstance(net.get_submodule(p), nn.Conv2d)]
-    if not paths:
-        raise InputError("stripe-pruning cuts filters: the model has no Conv2d")
-    skeletons = {p: attach(prunable(net)[p]) for p in paths}
-    for path, skeleton in skeletons.items():
-        parametrize.register_parametrization(net.get_submodule(path), "weight", skeleton)
-    return skeletons
-
-
-def set_scales(net: nn.Module, scale: float) -> None:
-    """Start every batch norm's scale at the given value, in place."""
-    for module in net.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
-            nn.init.constant_(module.weight, scale)
-
-
-@torch.no_grad()
-def cut_to(skeletons: Mapping[str, Skeleton], budget: float, cost: Cost) -> None:
-    """Cut the weakest factors of all layers together until the weights left fit the budget."""
-    size = {path: s.factors.abs() for path, s in skeletons.items()}
-    alive = {path: s.alive for path, s in skeletons.items()}
-    best = {path: alive[path] & (s == (s * alive[path]).max()) for path, s in size.items()}
-    low, high = 1, int(sum(int(a.sum()) for a in alive.values()))
-    while low < high:  # the most stripes that fit
-        middle = (low + high + 1) // 2
-        fits = cost(_either(global_top(size, middle, alive), best)) <= budget
-        low, high = (middle, high) if fits else (low, middle - 1)
-    for path, keep in _either(global_top(size, low, alive), best).items():
-        skeletons[path].alive &= keep
-        skeletons[path].factors.mul_(keep)
-
-
-def direct_cost(net: nn.Module) -> Cost:
-    """Weights in the stripes that are kept, all layers together."""
-    channels = {path: w.shape[1] for path, w in _conv_weights(net).items()}
-    return lambda keeps: sum(int(k.sum()) * channels[path] for path, k in keeps.items())
-
-
-def _conv_weights(net: nn.Module) -> dict[str, Tensor]:
-    return {p: m.weight for p, m in net.named_modules() if isinstance(m, nn.Conv2d)}
-
-
-def _either(left: Keeps, right: Keeps) -> dict[str, Tensor]:
-    return {path: left[path].to(keep.device) | keep for path, keep in right.items()}
-
-
 Pair = tuple[int, int]
 
 
@@ -287,6 +224,141 @@ def _with_bias(out: Tensor, bias: Tensor | None) -> Tensor:
     return out if bias is None else out + bias.view(1, -1, 1, 1)
 
 
+WIDTHS = (16, 16, 32, 32, 64, 64)  # of the VGG for 8 x 8 digits
+PENALTY = 0.01  # strong enough that its pull over a short training, lr * steps * alpha, exceeds 1
+LAYERS = ((64, 32), (128, 16), (256, 8))  # channels in and out, side of the image
+SHARE = 0.25  # of the stripes, in the layers that are timed
+
+
 def claims(seeds: Sequence[int], quick: bool) -> Iterator[Measurement]:
-    """Measure what the record claims."""
-    raise NotImplementedError
+    """Measure what the record claims: some ten minutes on two cores, about one when quick."""
+    task = Task(digits.load(), 15 if quick else 60, tuple(seeds))
+    with pruned.one_thread():
+        trained = [_granularity(task, quick), _skeleton_only(task), _sparsifies(task)]
+    yield _equality(seeds)
+    yield from trained
+    yield _milliseconds(seeds[0])
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained on, for how long, and the seeds of weights and order of the data."""
+
+    images: digits.Images
+    epochs: int
+    seeds: tuple[int, ...]
+
+    def learn(
+        self, net: nn.Module, seed: int, attach: Attach = Skeleton, cost: Cost | None = None,
+        **config: float,
+    ) -> tuple[float, Keeps]:  # fmt: skip
+        """Train with a skeleton; the test accuracy and what is kept."""
+        data = pruned.Shuffled(self.images, 64, torch.Generator().manual_seed(seed))
+        settings = Config(epochs=self.epochs, bn_scale=0.5, **config)
+        keeps = learn(net, data, settings, attach, cost)
+        return accuracy(net, self.images.test, self.images.test_labels), keeps
+
+
+def _vgg(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return nets.vgg(1, digits.CLASSES, WIDTHS, size=8)
+
+
+def _equality(seeds: Sequence[int]) -> Measurement:
+    """Broken filters, in torch and on the kernel, against the convolution with zeros."""
+    gaps = []
+    for seed, kernel, step, edge in product(seeds, (1, 3, 5), (1, 2), (0, 1, 2)):
+        torch.manual_seed(seed)
+        conv = nn.Conv2d(32, 32, kernel, step, edge)
+        keep, x = torch.rand(32, kernel, kernel) < 0.5, torch.randn(2, 32, 14, 14)
+        net = nn.Sequential(conv).eval().requires_grad_(False)
+        cut = Plan((Stripes("0", keep),))
+        masked = cut.apply(net)(x)
+        gaps.append(cut.materialise(net, x, prefer="native")(x) - masked)
+        gaps.append(
+            broken(x, conv.weight, keep, conv.bias, stride=(step, step), padding=(edge, edge))
+            - masked
+        )
+    return Measurement(
+        "broken-equals-masked", max(float(gap.abs().max()) for gap in gaps), seeds=tuple(seeds),
+        note=f"{len(gaps) // 2} layers of 32 filters, kernels 1, 3, 5, strides 1, 2, paddings "
+        f"0, 1, 2, half of the stripes; torch and the {backend()} kernel, outputs of order one",
+    )  # fmt: skip
+
+
+def _granularity(task: Task, quick: bool) -> Measurement:
+    """Stripes against whole filters: the same training, the same weights left."""
+    runs, sizes = [], []
+    sweep = (0.1,) if quick else (0.3, 0.1, 0.05, 0.02)
+    for seed in task.seeds:
+        run: dict[str, dict[float, float]] = {"stripes": {}, "filters": {}}
+        for density, (name, whole) in product(sweep, (("stripes", False), ("filters", True))):
+            net = _vgg(seed)
+            cost = chain_cost(net)
+            score, keeps = task.learn(
+                net, seed, partial(Skeleton, whole=whole), cost, density=density, alpha=PENALTY
+            )
+            run[name][1 / density] = 100 * score
+            sizes.append(f"{name} {cost(keeps):,}")
+        runs.append(run)
+    found = pruned.gathered(runs)
+    ours, theirs = found["stripes"][10], found["filters"][10]
+    gains = [a - b for a, b in zip(ours, theirs, strict=True)]
+    return Measurement(
+        "better-than-filter", fmean(gains), pstdev(gains), fmean(theirs), "filters", task.seeds,
+        pruned.curves("Test accuracy by what is cut", "accuracy, %", found),
+        f"accuracy in %: stripes {fmean(ours):.1f}, filters {fmean(theirs):.1f}; at most a tenth "
+        f"of the weights left without the inputs of cut filters ({', '.join(sizes[:2])}); "
+        f"VGG {WIDTHS}, alpha {PENALTY}, {task.epochs} epochs, the same training for both",
+    )  # fmt: skip
+
+
+def _skeleton_only(task: Task) -> Measurement:
+    scores = [
+        task.learn(_vgg(seed).requires_grad_(False), seed, alpha=0.0)[0] for seed in task.seeds
+    ]
+    chance = 1 / digits.CLASSES
+    return Measurement(
+        "skeleton-only", fmean(scores) - chance, pstdev(scores), 0.0, "chance", task.seeds,
+        note=f"accuracy {100 * fmean(scores):.1f} %; VGG {WIDTHS}, all else frozen "
+        f"at random, {task.epochs} epochs",
+    )  # fmt: skip
+
+
+def _sparsifies(task: Task) -> Measurement:
+    shares: dict[float, list[float]] = {}
+    for seed, alpha in product(task.seeds, (PENALTY, 0.0)):
+        keeps = task.learn(_vgg(seed), seed, alpha=alpha)[1].values()
+        cut = 1 - sum(int(k.sum()) for k in keeps) / sum(k.numel() for k in keeps)
+        shares.setdefault(alpha, []).append(cut)
+    gains = [a - b for a, b in zip(shares[PENALTY], shares[0.0], strict=True)]
+    return Measurement(
+        "l1-sparsifies", fmean(gains), pstdev(gains), fmean(shares[0.0]), "no penalty", task.seeds,
+        note=f"VGG {WIDTHS}, alpha {PENALTY} and 0, delta {Config.delta}, {task.epochs} epochs",
+    )  # fmt: skip
+
+
+def _milliseconds(seed: int) -> Measurement:
+    lines, at = [], {}
+    for channels, side in LAYERS:
+        generator = torch.Generator().manual_seed(seed)
+        net = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False))
+        x = torch.randn(1, channels, side, side, generator=generator)
+        order = {"0": torch.rand(channels, 3, 3, generator=generator)}
+        shares = (1.0, 0.5, SHARE, 0.1)
+        plans = [
+            Plan((Stripes("0", global_top(order, keep_count(s, channels * 9))["0"]),))
+            for s in shares
+        ]
+        reports = [pruned.native(cut, net, x) for cut in plans]
+        name = f"{channels} filters, {side} x {side}"
+        lines.append({"name": name, "x": list(shares), "y": [r.speed_up for r in reports]})
+        at[name] = reports[2].speed_up
+    each = ", ".join(f"{ratio:.2f} for {name}" for name, ratio in at.items())
+    axes = {"x_label": "share of stripes", "y_label": "dense over stripes", "x_scale": "linear"}
+    return Measurement(
+        "stripes-ms", min(at.values()), None, 1.0, "dense", (seed,),
+        {"title": "Times faster than the dense convolution", **axes, "lines": lines},
+        f"least of the layers, 3 x 3, batch 1, {SHARE:.0%} of the stripes at random: {each}; "
+        f"{backend()} kernel on {machine.cpu()}",
+    )  # fmt: skip

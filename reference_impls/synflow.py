@@ -50,20 +50,24 @@ Differs: of equal scores the earlier weight stays, so that the number kept is ex
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean, pstdev
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from octavo.errors import InputError
-from octavo.reference_impls.flow import Flow
+from octavo.reference_impls import saliency
+from octavo.reference_impls.flow import Flow, floats, ones
 from octavo.reference_impls.inputs import Input, call, example_for
 from octavo.reference_impls.measurement import Measurement
 from octavo.reference_impls.plan import Mask, Plan
 from octavo.reference_impls.saliency import left_dense, prunable, tied
 from octavo.reference_impls.selection import exponential, global_top, keep_count
+from octavo.reference_impls.tasks import digits, nets, pruned
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ class Network:
         for tensor in (*self._twin.parameters(), *self._twin.buffers()):
             if tensor.is_floating_point():
                 tensor.data.abs_()
-        self._ones = _ones(example)
+        self._ones = ones(example)
         self._weights = prunable(self._twin)
         self._whole = {path: w.detach().clone() for path, w in self._weights.items()}
         for parameter in self._twin.parameters():
@@ -151,7 +155,7 @@ class Network:
 
     def _gradients(self) -> dict[str, Tensor | None]:
         with torch.enable_grad(), Flow():
-            outputs = list(_floats(call(self._twin, self._ones)))
+            outputs = list(floats(call(self._twin, self._ones)))
         flow = sum((out.double().sum() for out in outputs), torch.zeros((), dtype=torch.float64))
         if not flow.requires_grad:
             raise InputError("synflow: no output of the model depends on a Conv or Linear weight")
@@ -176,29 +180,155 @@ def _notes(model: nn.Module, network: Network) -> tuple[str, ...]:
     return tuple(f"{what}: {', '.join(paths)}" for what, paths in said.items() if paths)
 
 
-def _ones(example: Input) -> Input:
-    """One sample of the example's shape, all ones; whole numbers (ids, masks) stay."""
-    if isinstance(example, Mapping):
-        return {key: _ones(value) for key, value in example.items()}
-    if isinstance(example, tuple | list):
-        return tuple(_ones(value) for value in example)
-    if isinstance(example, Tensor) and example.is_floating_point():
-        return torch.ones_like(example[:1], dtype=torch.float64)
-    return example[:1] if isinstance(example, Tensor) and example.ndim else example
-
-
-def _floats(result: Any) -> Iterator[Tensor]:
-    """Every float tensor in a model's result that depends on its weights."""
-    if isinstance(result, Tensor):
-        if result.is_floating_point() and result.requires_grad:
-            yield result
-    elif isinstance(result, Mapping):
-        for part in result.values():
-            yield from _floats(part)
-    elif isinstance(result, tuple | list):
-        for part in result:
-            yield from _floats(part)
+VGG16 = (16, 16, 32, 32, 64, 64, 64, *6 * (128,))  # the paper's VGG-16, a quarter as wide
+VGG9 = (16, 16, 32, 32, 64, 64, 64, 64)  # for the claims that train
+PERCEPTRON = (1024, 2048, 1024)  # that sparse-95 times
+BATCHES = (1, 16, 64)
+ONE_SHOT = ("magnitude", "SNIP", "GraSP")
 
 
 def claims(seeds: Sequence[int], quick: bool) -> Iterator[Measurement]:
-    raise NotImplementedError
+    """Measure what the record claims: some ten minutes on two cores, about two when quick."""
+    with pruned.one_thread():
+        results = [*_conservation(seeds), *_collapse(seeds, quick), _accuracy(seeds, quick)]
+    yield from results
+    yield from _sparse(seeds[0], quick)
+
+
+def _conservation(seeds: Sequence[int]) -> Iterator[Measurement]:
+    gaps: dict[str, list[float]] = {}
+    for seed in seeds:
+        for net in (_vgg(seed, VGG9), _vgg(seed, VGG16)):
+            flow, plain = scores(net, torch.ones(1, 1, 8, 8)), saliency.magnitude(net)
+            for name, gap in (("units", pruned.unit_gap), ("layers", pruned.layer_gap)):
+                gaps.setdefault(name, []).append(gap(flow))
+                gaps.setdefault(f"{name} of magnitude", []).append(gap(plain))
+    for name in ("units", "layers"):
+        yield Measurement(
+            f"conservation-{name}", max(gaps[name]), None, max(gaps[f"{name} of magnitude"]),
+            "magnitude", tuple(seeds), note=f"largest of VGG {VGG9} and VGG {VGG16} over the seeds",
+        )  # fmt: skip
+
+
+def _collapse(seeds: Sequence[int], quick: bool) -> Iterator[Measurement]:
+    images, networks = digits.load(), [_vgg(seed, VGG16) for seed in seeds]
+    ways = [_ways(net, images, seed) for net, seed in zip(networks, seeds, strict=True)]
+    left = [{name: way[name](1000) for name in ("SynFlow", *ONE_SHOT)} for way in ways]
+    compressions = pruned.grid(networks[0], 0.05)
+    thin = [_thinning(way, compressions, quick) for way in ways]
+    note = f"VGG {VGG16}, 3 x 3 convolutions and a linear layer; the worst of the seeds"
+    yield Measurement(
+        "no-collapse-1000", min(pruned.thinnest(at["SynFlow"]) for at in left), None,
+        max(pruned.thinnest(at[name]) for at in left for name in ONE_SHOT),
+        "best of magnitude, SNIP, GraSP", tuple(seeds), _thinning_series(thin[0]), note,
+    )  # fmt: skip
+    running = [
+        pruned.baselines(net, images, seed, training=False)
+        for net, seed in zip(networks, seeds, strict=True)
+    ]
+    for name in ONE_SHOT:
+        other = min(pruned.emptied(way[name](1000)) for way in running)
+        yield Measurement(
+            f"collapse-{name.lower()}", min(pruned.emptied(at[name]) for at in left), None,
+            max(pruned.emptied(at["SynFlow"]) for at in left), "SynFlow", tuple(seeds),
+            note=f"{note}; scored in training mode, in evaluation mode it would be {other}",
+        )  # fmt: skip
+    yield from _critical(seeds, thin, compressions[-1])
+
+
+def _critical(
+    seeds: Sequence[int], thin: Sequence[Mapping[str, Mapping[float, int]]], most: float
+) -> Iterator[Measurement]:
+    """How far below the maximal compression the first layer is empty, in decades."""
+    below = {n: [math.log10(pruned.critical(t[n]) / most) for t in thin] for n in thin[0]}
+    many, one = below["SynFlow"], below["SynFlow, one step"]
+    tried = len(thin[0]["SynFlow"])
+    yield Measurement(
+        "critical-compression", fmean(many), pstdev(many), max(fmean(below[n]) for n in ONE_SHOT),
+        "best of magnitude, SNIP, GraSP", tuple(seeds),
+        note=f"VGG {VGG16}; one weight a layer is compression {most:,.0f}; {tried} tried up to it",
+    )  # fmt: skip
+    gains = [10 ** (a - b) for a, b in zip(many, one, strict=True)]
+    yield Measurement(
+        "iterations-matter", fmean(gains), pstdev(gains), 1.0, "one step", tuple(seeds),
+        note=f"every layer alive up to compression {most * 10 ** fmean(one):,.0f} in one step, "
+        f"{most * 10 ** fmean(many):,.0f} in 100",
+    )  # fmt: skip
+
+
+def _ways(net: nn.Module, images: digits.Images, seed: int) -> dict[str, pruned.Prune]:
+    """Every way of pruning, as a function from a compression to what stays."""
+    x = images.train[:1]
+    return {
+        "SynFlow": lambda compression: _kept(plan(net, Config(1 / compression), example=x)),
+        "SynFlow, one step": pruned.once(scores(net, x)),
+        **pruned.baselines(net, images, seed),
+    }
+
+
+def _thinning(
+    ways: Mapping[str, pruned.Prune], compressions: Sequence[float], quick: bool
+) -> dict[str, dict[float, int]]:
+    """The thinnest layer against compression, tried finely from 1000 on; coarsely when quick."""
+    last = len(compressions) - 1
+    fine = [i for i, c in enumerate(compressions) if i % 10 == 0 or c >= 1000]
+    ours, theirs = (range(40, last, 40), range(0, last, 8)) if quick else (fine, range(last))
+    return {
+        name: pruned.thinning(prune, compressions, [*(ours if name == "SynFlow" else theirs), last])
+        for name, prune in ways.items()
+    }
+
+
+def _thinning_series(thin: Mapping[str, Mapping[float, int]]) -> dict[str, Any]:
+    return pruned.curves("Weights left in the thinnest layer", "weights", pruned.gathered([thin]))
+
+
+def _accuracy(seeds: Sequence[int], quick: bool) -> Measurement:
+    images, epochs = digits.load(), 10 if quick else 30
+    sweep = (100.0,) if quick else (10.0, 100.0, 1000.0)
+    runs = []
+    for seed in seeds:
+        net = _vgg(seed, VGG9)
+        ways = _ways(net, images, seed)
+        del ways["SynFlow, one step"]
+        runs.append(pruned.accuracies(net, ways, sweep, images, epochs, seed))
+    found = pruned.gathered(runs)
+    at_100 = {name: values[100.0] for name, values in found.items()}
+    ours = at_100.pop("SynFlow")
+    best = max(at_100, key=lambda name: fmean(at_100[name]))
+    gains = [a - b for a, b in zip(ours, at_100[best], strict=True)]
+    every = ", ".join(f"{name} {fmean(values):.1f}" for name, values in at_100.items())
+    return Measurement(
+        "accuracy-high-compression", fmean(gains), pstdev(gains), fmean(at_100[best]), best,
+        tuple(seeds), pruned.curves("Test accuracy after training", "accuracy, %", found),
+        f"accuracy in %: SynFlow {fmean(ours):.1f}, {every}; VGG {VGG9}, {epochs} epochs",
+    )  # fmt: skip
+
+
+def _sparse(seed: int, quick: bool) -> Iterator[Measurement]:
+    torch.manual_seed(seed)
+    net, steps = nets.mlp(PERCEPTRON).eval(), 10 if quick else 100
+    thin = plan(net, Config(0.05, steps), example=torch.ones(1, PERCEPTRON[0]))
+    reports = [pruned.native(thin, net, torch.randn(b, PERCEPTRON[0])) for b in BATCHES]
+    before, after = reports[0].bytes_before, reports[0].bytes_after
+    sizes = f"linear layers {PERCEPTRON} with ReLU, 5 % kept in {steps} steps"
+    yield Measurement(
+        "sparse-95-size", before / after, None, 1.0, "dense", (seed,),
+        note=f"{sizes}: {before:,} bytes to {after:,}",
+    )  # fmt: skip
+    faster = [report.speed_up for report in reports]
+    each = ", ".join(f"{f:.2f} at {b}" for f, b in zip(faster, BATCHES, strict=True))
+    yield Measurement(
+        "sparse-95-ms", min(faster), None, 1.0, "dense", (seed,),
+        note=f"{sizes}; least of the batch sizes: {each}; {reports[0].backend} kernels on "
+        f"{reports[0].machine}",
+    )  # fmt: skip
+
+
+def _kept(thin: Plan) -> dict[str, Tensor]:
+    return {step.path: step.keep for step in thin.steps if isinstance(step, Mask)}
+
+
+def _vgg(seed: int, widths: Sequence[int]) -> nn.Module:
+    torch.manual_seed(seed)
+    return nets.vgg(1, digits.CLASSES, widths, size=8)

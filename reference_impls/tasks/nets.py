@@ -28,19 +28,23 @@ def mlp(widths: Sequence[int], bias: bool = True) -> nn.Sequential:
     return initialised(nn.Sequential(*layers[:-1]))
 
 
-def vgg(channels: int, classes: int, widths: Sequence[int], *, norm: bool = True) -> nn.Sequential:
+def vgg(
+    channels: int, classes: int, widths: Sequence[int], *, size: int = 32, norm: bool = True
+) -> nn.Sequential:
     """3 x 3 convolutions in a chain, the image halved wherever the width grows; then one linear.
 
     Args:
         channels: of the image.
         classes: outputs.
         widths: output channels of each convolution, e.g. (16, 16, 32, 32, 64, 64).
+        size: side of the image in pixels; an image of 2 x 2 is not halved again.
         norm: batch norm after each convolution; without it convolutions have a bias.
     """
     layers: list[nn.Module] = []
     for before, after in zip((channels, *widths), widths, strict=False):
-        if layers and after > before:
+        if layers and after > before and size > 2:
             layers.append(nn.MaxPool2d(2, ceil_mode=True))
+            size = (size + 1) // 2
         layers.append(nn.Conv2d(before, after, 3, padding=1, bias=not norm))
         layers += [nn.BatchNorm2d(after), nn.ReLU()] if norm else [nn.ReLU()]
     tail = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes)]
