@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 
@@ -56,6 +57,7 @@ def read(
 
 def entries_of(document: Document) -> tuple[list[Entry], list[Rejection]]:
     """Entries that parse, in file order (a repeated key is no fault), and those that do not."""
+    logging.getLogger("bibtexparser").setLevel(logging.CRITICAL)  # what it says is in `rejected`
     parsed = within(SECONDS, document.name, lambda: parse_string(document.text))
     entries = list(parsed.entries)
     rejected: list[Rejection] = []

@@ -22,7 +22,9 @@ from octavo.ingest.reading import Document, Reading, Rejection, fetch, within
 from octavo.ingest.transport import Client
 
 CLOSED = re.compile(rb"</(?:\w+:)?(?:rss|feed|RDF|rdf)\s*>(?:\s|<!--[^<>]*-->)*\Z")
-MARKUP = re.compile(r"</?(?:p|br|div|span|i|b|em|strong|a|jats:\w+)\b[^<>]*>")
+MARKUP = re.compile(
+    r"</?(?:p|br|div|span|i|b|em|strong|a|jats:\w+)(?:\s+[\w:-]+=(?:\"[^\"<>]*\"|'[^'<>]*'))*\s*/?>"
+)
 ARXIV_PREFIX = re.compile(r"^arXiv:\S+ Announce Type: \S+ (?:Abstract: )?")
 PARSE_SECONDS = 30.0
 
@@ -100,7 +102,7 @@ def _own_entry(post: Post, url: str, feed: str) -> Paper:
 
 def _xml_posts(document: Document) -> tuple[list[Post], tuple[Rejection, ...]]:
     parsed = _parsed(document)
-    if not parsed.entries and not parsed.version:
+    if not parsed.entries and not parsed.get("version"):
         start = tidy(document.text[:200])[:60]
         raise InputError(
             f"{document.name}: not a feed (it starts with {start!r}); RSS, Atom or JSON Feed"
@@ -139,13 +141,13 @@ def _parsed(document: Document) -> Any:
 
 
 def _post(entry: Any) -> Post:
-    bodies = [body.get("value", "") for body in entry.get("content", [])]
+    bodies = [body.get("value") or "" for body in entry.get("content", [])]
     when = entry.get("published_parsed") or entry.get("updated_parsed")
-    names = [author.get("name", "") for author in entry.get("authors", [])]
+    names = [author.get("name") or "" for author in entry.get("authors", [])]
     return Post(
-        tidy(entry.get("title", "")),
+        tidy(entry.get("title") or ""),
         entry.get("link"),
-        max(bodies, key=len, default="") or entry.get("summary", ""),
+        max(bodies, key=len, default="") or entry.get("summary") or "",
         tuple(
             name for joined in names for name in re.split(r",\s+(?!Jr|Sr|I{2,3}\b)", joined) if name
         ),

@@ -100,7 +100,9 @@ def _title(anchors: list[Anchor], alone: set[tuple[str, ...]]) -> str:
     """
     headings = [a.text for a in anchors if a.in_heading and len(a.text.split()) > 1]
     titles = [a.text for a in anchors if reads_like_a_title(a.text)]
-    above = [a.section[-1] for a in anchors if a.text == a.href and a.section in alone]
+    above = [
+        a.section[-1] for a in anchors if a.section and a.text == a.href and a.section in alone
+    ]
     return next(iter(headings + titles + [t for t in above if reads_like_a_title(t)]), "")
 
 
