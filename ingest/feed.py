@@ -135,7 +135,10 @@ def _parsed(document: Document) -> Any:
         PARSE_SECONDS,
         document.name,
         lambda: feedparser.parse(
-            io.BytesIO(document.body), response_headers=headers, sanitize_html=False
+            io.BytesIO(document.body),
+            response_headers=headers,
+            sanitize_html=False,  # no markup is kept, and both of these eat text like $a<b$
+            resolve_relative_uris=False,
         ),
     )
 
