@@ -62,6 +62,7 @@ def provenance(method: Method, holdings: Holdings) -> str:
             "<p>No run recorded yet. Each expectation was written down before any run. "
             "This command measures them:</p>" + command(f"octavo bench {method.id}")
         )
+    seeds = sorted({seed for run in runs.values() for seed in run.seeds})
     newest = max(runs.values(), key=lambda run: run.date)
     versions = ", ".join(f"{name} {version}" for name, version in sorted(newest.versions.items()))
     warning = (
@@ -75,8 +76,8 @@ def provenance(method: Method, holdings: Holdings) -> str:
             ("Commit", f"<code>{text(newest.commit[:12])}</code>"),
             ("Machine", text(newest.cpu) + (f", {text(newest.gpu)}" if newest.gpu else "")),
             ("Versions", text(versions)),
-            ("Date", text(newest.date)),
-            ("Seeds", text(", ".join(str(seed) for seed in newest.seeds))),
+            ("Date", text(newest.date[:16].replace("T", " "))),
+            ("Seeds", text(", ".join(str(seed) for seed in seeds))),
             ("Time", f"{number(sum(run.seconds for run in runs.values()))} s for all claims"),
             ("Run", "quick settings" if newest.quick else ""),
         ]

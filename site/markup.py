@@ -82,11 +82,16 @@ def link(href: str, label: str, **attributes: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """A table in a box that scrolls by itself; cells are HTML, ``numbers`` right-aligned."""
+    """A table in a box that scrolls by itself; cells are HTML, ``numbers`` right-aligned.
+
+    Each cell also carries its column's name, for tables that a narrow screen stacks.
+    """
     kind = [' class="n"' if column in numbers else "" for column in range(len(head))]
     top = "".join(f'<th scope="col"{kind[i]}>{cell}</th>' for i, cell in enumerate(head))
     body = "".join(
-        "<tr>" + "".join(f"<td{kind[i]}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>"
+        "<tr>"
+        + "".join(f'<td data-of="{head[i]}"{kind[i]}>{cell}</td>' for i, cell in enumerate(row))
+        + "</tr>"
         for row in rows
     )
     return (

@@ -81,7 +81,7 @@ def one(name: str, folder: Path, holdings: Holdings) -> Page:
         + section("Native source", _native(folder), "native", "native")
         + section("Measured", measured(name, holdings), "measured")
     )
-    meta = {"kind": "Kernel", "about": ", ".join(sets(folder))}
+    meta = {"kind": "Kernel", "about": ", ".join(sets(folder)), "gist": opening.title}
     return Page(path, name, body, opening.title, None, "kernels", meta, [("kind", "Kernel")], True)
 
 

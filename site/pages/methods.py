@@ -211,12 +211,14 @@ def _claims(method: Method, holdings: Holdings) -> str:
 
 
 def _plots(method: Method, holdings: Holdings) -> str:
-    made = [
-        plots.figure(run.series, f"{method.id}-{claim}")
-        for claim, run in holdings.latest.get(method.id, {}).items()
-        if run.series
-    ]
-    return "".join(dict.fromkeys(made))
+    """One plot for each different series, though several claims may rest on it."""
+    seen: list[object] = []
+    made = ""
+    for claim, run in holdings.latest.get(method.id, {}).items():
+        if run.series and run.series not in seen:
+            seen.append(run.series)
+            made += plots.figure(run.series, f"{method.id}-{claim}")
+    return made
 
 
 def _differs(method: Method) -> str:

@@ -273,7 +273,8 @@ def _provenance(paper: Paper) -> str:
         anchors += [source.anchor] if source.anchor and source.anchor not in anchors else []
     items = ""
     for (name, url, where), anchors in places.items():
-        shown = link(url, name) if url else text(name)
+        bare = name.partition(":")[2] or name
+        shown = link(url, bare) if url else text(bare)
         detail = f", {text(where)}" if where else ""
         quoted = ", ".join(f"“{text(anchor)}”" for anchor in anchors)
         said = f' <span class="quiet">linked as {quoted}</span>' if quoted else ""

@@ -91,7 +91,7 @@ def one(theme: Theme, holdings: Holdings) -> Page:
             "Newest papers", f'<ol class="entries">{listed}</ol>{more}' if listed else "", "papers"
         )
     )
-    meta = {"kind": "Theme", "about": plural(len(papers), "paper")}
+    meta = {"kind": "Theme", "about": plural(len(papers), "paper"), "gist": theme.description}
     filters = [("kind", "Theme"), ("theme", theme.name)]
     return Page(path, theme.name, body, theme.description, theme.id, "themes", meta, filters, True)
 
@@ -164,6 +164,7 @@ def technique_pages(technique: Technique, holdings: Holdings) -> Iterator[Page]:
         + section("Papers", f'<ol class="entries">{listed}</ol>{more}' if listed else "", "papers")
     )
     meta = {"kind": "Technique", "about": plural(len(papers), "paper")}
+    meta["gist"] = technique.description
     filters = [("kind", "Technique"), *([("theme", theme.name)] if theme else [])]
     yield Page(
         path,

@@ -26,6 +26,9 @@ if (button) {
   });
 }
 
+const here = document.querySelector(".top nav [aria-current]");
+if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 48;
+
 async function copy(target) {
   const told = target.textContent;
   try {

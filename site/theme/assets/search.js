@@ -2,7 +2,7 @@
 // Pagefind wants every word of a query; a question in a reader's own words rarely has a page with
 // all of them. So each word is asked for alone and pages are ranked by the rarity of what they hold.
 const STEP = 15;
-const KINDS = ["Method", "Paper", "Kernel", "Technique", "Theme"];
+const KINDS = ["Method", "Paper", "Kernel", "Technique", "Theme", "Guide"];
 const COMMON = new Set(("a an and are as at be by can do does for from has have how i in into is it its my of on or "
   + "than that the their them then there these they this to use used using want what when where whether which "
   + "while with without you").split(" "));
@@ -14,6 +14,12 @@ const pagefind = await import(new URL("../pagefind/pagefind.js", import.meta.url
 await pagefind.options({ baseUrl: new URL("../", import.meta.url).pathname, excerptLength: 28 });
 const known = await pagefind.filters();
 const size = Object.values(known.kind ?? {}).reduce((sum, count) => sum + count, 1);
+
+// What can be run comes before what is only described, and methods before other pages.
+const favoured = new Map();
+for (const [filter, weight] of [[{ kind: "Method" }, 1.03], [{ state: "runs here" }, 1.1]]) {
+  for (const hit of (await pagefind.search(null, { filters: filter })).results) favoured.set(hit.id, weight);
+}
 
 let turn = 0, found = [], shown = 0;
 const wanted = { kind: "", theme: "", year: "" };
@@ -108,7 +114,7 @@ async function ranked(query, chosen) {
     for (const hit of hits) {
       const page = pages.get(hit.id) ?? { hit, worth: 0, held: 0 };
       page.held += rarity;
-      page.worth += rarity * (0.5 + 0.5 * Math.min(1, hit.score / best));
+      page.worth += rarity * (0.8 + 0.2 * Math.min(1, hit.score / best)) * (favoured.get(hit.id) ?? 1);
       pages.set(hit.id, page);
     }
   }
