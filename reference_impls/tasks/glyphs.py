@@ -21,13 +21,13 @@ CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 CLASSES = len(CHARACTERS)
 SIZE = 16
 _DRAWN = 64  # pixels a side before the random view is taken
-_TRAIN_FONTS = (
+TRAIN_FONTS = (
     "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSansMono-Bold",
     "DejaVuSansMono-Oblique", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic",
     "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "cmr10", "cmtt10",
     "cmti10",
 )  # fmt: skip
-_TEST_FONTS = (
+TEST_FONTS = (
     "DejaVuSans-BoldOblique", "DejaVuSerif-BoldItalic", "STIXGeneralBolIta",
     "cmss10", "cmb10",
 )  # fmt: skip
@@ -48,8 +48,8 @@ def load(train: int = 4608, test: int = 1152, seed: int = 0) -> Images:
         InputError: matplotlib is not installed.
     """
     generator = torch.Generator().manual_seed(seed)
-    images, labels = _draw(_TRAIN_FONTS, train, generator)
-    others, other_labels = _draw(_TEST_FONTS, test, generator)
+    images, labels = _draw(TRAIN_FONTS, train, generator)
+    others, other_labels = _draw(TEST_FONTS, test, generator)
     mean, deviation = images.mean(), images.std()
     return Images((images - mean) / deviation, labels, (others - mean) / deviation, other_labels)
 
