@@ -1,8 +1,8 @@
 """Each kernel against torch's own path for the same work: one core, same process, in turn.
 
 A row's bar is the least ratio (torch's milliseconds / ours, median over interleaved rounds) that
-its first peer must show. Time is the thread's own (CPU time), so a busy machine falls out of it as far
-as it can. Ratios hold on the machine that measured them and nowhere else.
+its first peer must show. Time is that of the thread, so that most of what a busy machine takes is
+left out. Ratios hold on the machine that measured them and nowhere else.
 """
 
 from __future__ import annotations

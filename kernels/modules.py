@@ -225,7 +225,7 @@ class _Unfolded(nn.Module):
         """(B, H' * W', N) -> (B, N, H', W')."""
         span = self.dilation[0] * (self.kernel[0] - 1) + 1
         tall = (x.shape[2] + 2 * self.padding[0] - span) // self.stride[0] + 1
-        return y.transpose(1, 2).reshape(y.shape[0], y.shape[2], tall, -1)
+        return y.transpose(1, 2).reshape(y.shape[0], y.shape[2], tall, y.shape[1] // tall)
 
 
 class Int4Conv2d(_Unfolded):

@@ -1,0 +1,241 @@
+"""What is under the kernels: choice of backend, threads and forks, memory, object code."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from octavo.kernels import csr_spmm, runtime
+
+ROOT = Path(__file__).parent.parent
+NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
+OBJECTS = sorted((ROOT / "build/native/CMakeFiles").glob("_native.dir/kernels/*/*.cpp.o"))
+ISA_OBJECTS = [path for path in OBJECTS if path.parent.name != "runtime"]
+ISA_OBJECTS = [path for path in ISA_OBJECTS if not path.name.startswith("drive")]
+
+needs_native = pytest.mark.skipif(not NATIVE, reason="native kernels are not built here")
+needs_objects = pytest.mark.skipif(
+    not ISA_OBJECTS or not shutil.which("objdump"),
+    reason="no object files in build/native, or no binutils to read them",
+)
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh Python with the repository on its path."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_required_native_is_here() -> None:
+    if os.environ.get("OCTAVO_REQUIRE_NATIVE") != "1":
+        pytest.skip("OCTAVO_REQUIRE_NATIVE is not set")
+    assert NATIVE, runtime.missing()
+
+
+def test_backends_end_with_the_reference() -> None:
+    assert runtime.backends()[-1] == runtime.REFERENCE
+    assert runtime.backend() in runtime.backends()
+    assert (runtime.missing() is None) == bool(NATIVE)
+
+
+ONE_OF_EACH = """
+import torch
+from octavo.kernels import backend, csr_spmm, int4_matmul, int8_matmul, stripe_conv2d
+codes = torch.arange(-8, 8, dtype=torch.int8).repeat(5, 4)
+x = (torch.arange(192) % 17 - 8).float().view(3, 64)
+x[:, 0] = 127
+four = int4_matmul.int4_matmul(x, int4_matmul.pack(codes, torch.ones(5, 1)))
+eight = int8_matmul.int8_matmul(x, int8_matmul.pack(codes, torch.ones(5)))
+sparse = csr_spmm.csr_spmm(x, csr_spmm.pack(codes.float()))
+image = x.view(1, 3, 8, 8)
+keep = torch.ones(2, 2, 2, dtype=torch.bool)
+y = stripe_conv2d.stripe_conv2d(image, stripe_conv2d.pack(torch.ones(2, 3, 2, 2), keep))
+print(backend(), four.sum().item(), eight.sum().item(), sparse.sum().item(), y.sum().item())
+"""
+
+
+def test_each_backend_can_be_forced() -> None:
+    """All give the same sums: the inputs are integers, so even floats are exact."""
+    sums = set()
+    for name in runtime.backends():
+        done = python(ONE_OF_EACH, OCTAVO_BACKEND=name)
+        assert done.returncode == 0, done.stderr
+        used, *rest = done.stdout.split()
+        assert used == name
+        assert rest[0] == rest[1] == rest[2]
+        sums.add(tuple(rest))
+    assert len(sums) == 1
+
+
+def test_an_unknown_backend_is_an_error_with_the_list() -> None:
+    done = python("import octavo.kernels", OCTAVO_BACKEND="sse9")
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(
+        f"OCTAVO_BACKEND=sse9 cannot run here; use one of {', '.join(runtime.backends())}, "
+        "or unset it"
+    )
+
+
+def test_missing_native_is_said_or_refused() -> None:
+    """Without the module calls run in torch; where it is required the import fails."""
+    code = "import sys; sys.modules['octavo.kernels._native'] = None; import octavo.kernels as k; "
+    code += "print(k.backends(), k.missing())"
+    done = python(code, OCTAVO_REQUIRE_NATIVE="", OCTAVO_BACKEND="")
+    assert done.stdout.startswith("['reference'] native kernels are not built")
+    assert python(code, OCTAVO_REQUIRE_NATIVE="1", OCTAVO_BACKEND="").returncode == 1
+
+
+@needs_native
+def test_a_forked_child_computes_too() -> None:
+    code = """
+import os, torch
+from octavo.kernels import int8_matmul
+torch.set_num_threads(2)
+packed = int8_matmul.pack(torch.ones(1024, 1024, dtype=torch.int8), torch.ones(1024))
+x = torch.ones(256, 1024)
+run = lambda: int8_matmul.int8_matmul(x, packed).numpy().tobytes()  # torch's own pool would hang
+before = run()
+child = os.fork()
+if child == 0:
+    os._exit(0 if run() == before else 7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert run() == before
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+
+
+@needs_native
+def test_python_threads_share_the_pool() -> None:
+    packed, x = csr_spmm.pack(torch.randn(512, 512)), torch.randn(128, 512)
+    expected = csr_spmm.csr_spmm(x, packed)
+
+    def work(_: int) -> bool:
+        torch.set_num_threads(3)
+        return all(torch.equal(csr_spmm.csr_spmm(x, packed), expected) for _ in range(20))
+
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(4) as workers:
+        right = list(workers.map(work, range(4)))
+    torch.set_num_threads(before)
+    assert all(right)
+
+
+@needs_native
+def test_nothing_is_read_or_written_past_a_buffer() -> None:
+    """Every tensor ends where a page without access begins; a step too far kills the process."""
+    code = """
+import ctypes, mmap, torch
+from octavo.kernels import csr_spmm, int4_matmul, int8_matmul, runtime, stripe_conv2d
+libc = ctypes.CDLL(None, use_errno=True)
+kept = []
+def guarded(t):
+    size, page = t.nbytes, mmap.PAGESIZE
+    room = -(-max(size, 1) // page) * page
+    area = mmap.mmap(-1, room + page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(area))
+    assert libc.mprotect(ctypes.c_void_p(start + room), page, 0) == 0
+    kept.append(area)
+    if not size:
+        return t
+    copy = torch.frombuffer(area, dtype=t.dtype, count=t.numel(), offset=room - size)
+    return copy.view(t.shape).copy_(t)
+n = runtime.native
+for isa in n.backends():
+    n.use(isa)
+    for m in (1, 2, 5, 8, 13, 33, 65):
+        for k, out in ((8, 1), (40, 65), (264, 70), (300, 64)):
+            x, y = guarded(torch.randn(m, k)), guarded(torch.empty(m, out))
+            bias = guarded(torch.randn(out))
+            codes = torch.randint(-8, 8, (out, k), dtype=torch.int8)
+            group = 8 if k % 8 == 0 else k
+            p = int4_matmul.pack(codes, torch.rand(out, k // group), None if group == k else group)
+            n.int4_matmul(x, guarded(p.codes), guarded(p.scales), bias, y, p.group, 1)
+            q = int8_matmul.pack(codes, torch.rand(out))
+            n.int8_matmul(x, guarded(q.codes), guarded(q.scales), bias, y, 1)
+            s = csr_spmm.pack(torch.randn(out, k) * (torch.rand(out, k) < 0.3))
+            n.csr_spmm(x, *map(guarded, s[:3]), bias, y, s.block, 1)
+    for c, out, side, stride in ((3, 5, 7, 1), (65, 13, 9, 2), (4, 6, 20, 1)):
+        x = guarded(torch.randn(1, c, side, side))
+        p = stripe_conv2d.pack(torch.randn(out, c, 3, 3), torch.rand(out, 3, 3) < 0.5)
+        after = (side - 1) // stride + 1
+        y, bias = guarded(torch.empty(1, out, after, after)), guarded(torch.randn(out))
+        geometry = (stride, stride, 1, 1, 1, 1)
+        n.stripe_conv2d(x, *map(guarded, p[:3]), bias, y, 3, 3, *geometry, 1)
+print("whole")
+"""
+    done = python(code)
+    assert done.stdout.strip() == "whole", (done.returncode, done.stderr)
+
+
+@needs_native
+def test_native_refuses_what_does_not_fit() -> None:
+    packed = csr_spmm.pack(torch.randn(7, 9))
+    with pytest.raises(ValueError, match="differ in rows"):
+        runtime.native.csr_spmm(torch.ones(2, 9), *packed[:3], None, torch.ones(3, 7), 128, 1)
+    with pytest.raises(ValueError, match="dtype"):
+        runtime.native.csr_spmm(
+            torch.ones(2, 9).double(), *packed[:3], None, torch.ones(2, 7), 128, 1
+        )
+    with pytest.raises(ValueError, match="contiguous"):
+        runtime.native.csr_spmm(torch.ones(9, 2).T, *packed[:3], None, torch.ones(2, 7), 128, 1)
+
+
+@needs_native
+def test_weights_live_in_aligned_memory_that_is_given_back() -> None:
+    homes = [runtime.place(torch.full((size,), 3.0)) for size in (1, 1000, 600_000)]
+    assert all(home.data_ptr() % 64 == 0 and bool((home == 3).all()) for home in homes)
+    assert homes[2].data_ptr() % (2 << 20) == 0
+    del homes
+    many = [runtime.place(torch.ones(600_000)) for _ in range(20)]
+    assert len({home.data_ptr() for home in many}) == 20
+
+
+@needs_objects
+def test_no_weak_symbol_leaves_an_instruction_set() -> None:
+    """A weak symbol of an AVX-512 file could be the copy that everyone runs."""
+    for path in ISA_OBJECTS:
+        listing = subprocess.run(["nm", "-C", path], capture_output=True, text=True, check=True)
+        weak = [line for line in listing.stdout.splitlines() if re.search(r" [WVu] ", line)]
+        assert not weak, (path, weak)
+
+
+def loops(path: Path) -> list[list[str]]:
+    """The innermost loops of an object file, as lines of assembly."""
+    command = ["objdump", "-d", "--no-show-raw-insn", path]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = re.findall(r"^\s*([0-9a-f]+):\s+(.*)$", text, re.MULTILINE)
+    place = {int(address, 16): i for i, (address, _) in enumerate(lines)}
+    found = []
+    for i, (address, code) in enumerate(lines):
+        jump = re.match(r"j\w+\s+([0-9a-f]+)", code)
+        target = int(jump.group(1), 16) if jump else None
+        if target is not None and target < int(address, 16) and target in place:
+            body = [code for _, code in lines[place[target] : i + 1]]
+            if not any(re.match(r"j", code) for code in body[:-1]):
+                found.append(body)
+    return found
+
+
+@needs_objects
+def test_hot_loops_do_not_touch_the_stack() -> None:
+    multiply = re.compile(r"vpdpbusd|vpmaddubsw|vpmaddwd|vfmadd")
+    checked = 0
+    for path in ISA_OBJECTS:
+        for body in loops(path):
+            if sum(bool(multiply.match(code)) for code in body) < 8:
+                continue
+            checked += 1
+            spills = [code for code in body if "mm" in code and re.search(r"\(%r[sb]p", code)]
+            assert not spills, (path, spills)
+    assert checked or not any("avx" in path.name for path in ISA_OBJECTS)
