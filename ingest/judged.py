@@ -169,6 +169,8 @@ def content_words(text: str) -> frozenset[str]:
 
 
 def _stem(word: str) -> str:
+    if len(word) == 4 and word.endswith("s") and not word.endswith("ss"):
+        return word[:3]  # nets, bits, maps
     ending = next((e for e in _ENDINGS if word.endswith(e) and len(word) - len(e) >= 4), None)
     if ending is not None:
         return _stem(word.removesuffix(ending))
@@ -197,14 +199,18 @@ _ENDINGS = (
     *("ors", "ies", "est", "ed", "er", "or", "es", "ly", "al", "ic", "s", "y", "e"),
 )
 _GRAMMAR = frozenset(
-    """
-    a about above after again against all along also among an and any are as at be because been
-    before being below between both but by can cannot could do does doing done down each either
-    else ever few for from further had has have having how if in instead into is it its itself
-    just least less many may more most much must my near neither no nor not nothing of off on
-    once one ones only onto or other others our out over own per rather same she should since so
-    some still such than that the their them themselves then there these they this those through
-    to together too under until up upon us use used uses using very via vs was we were what when
-    where whether which while who whom whose why will with within without would yet you your
-    """.split()
+    re.findall(
+        r"\w+",
+        """
+        a about above after again against all along also among an and any are as at be because
+        been before being below between both but by can cannot could do does doing done down each
+        either else ever few for from further had has have having how if in instead into is it its
+        itself just least less many may more most much must my near neither no nor not nothing of
+        off on once one ones only onto or other others our out over own per rather same she should
+        since so some still such than that the their them themselves then there these they this
+        those through to together too under until up upon us use used uses using very via vs was
+        we were what when where whether which while who whom whose why will with within without
+        would yet you your
+        """,
+    )
 )
