@@ -58,5 +58,17 @@ def expected(claim: Claim) -> str:
 
 def measured(run: Result, unit: str | None) -> str:
     """The measured value with its spread over seeds."""
-    spread = f" ± {number(run.spread)}" if run.spread is not None else ""
-    return f"{number(run.value)}{spread}" + (f" {unit}" if unit else "")
+    shown = number(run.value) if run.spread is None else spread(run.value, run.spread)
+    return shown + (f" {unit}" if unit else "")
+
+
+def spread(value: float, deviation: float) -> str:
+    """A value and its deviation, both to the deviation's second digit.
+
+    >>> spread(1.28745, 0.02574), spread(0.001, 0.00002), spread(90.25, 0.0)
+    ('1.287 ± 0.026', '0.001 ± 2 × 10⁻⁵', '90.25 ± 0')
+    """
+    if not 1e-3 <= abs(deviation) < 1e3 or not math.isfinite(value):
+        return f"{number(value)} ± {number(deviation)}"
+    digits = max(0, 1 - math.floor(math.log10(abs(deviation))))
+    return f"{value:,.{digits}f} ± {deviation:,.{digits}f}".replace("-", "−")

@@ -337,7 +337,7 @@ def test_every_real_record_has_a_page(tmp_path: Path) -> None:
 
 def test_method_page_tells_what_was_measured_and_what_was_not(built: Built) -> None:
     said = (Path(built.site) / "methods" / "learned-rounding" / "index.html").read_text()
-    for part in ("1.235 ± 0.01 times", "≥ 1 times", "holds", "trend only", "no run recorded yet"):
+    for part in ("1.235 ± 0.010 times", "≥ 1 times", "holds", "trend only", "no run recorded yet"):
         assert part in said
     assert "Stale." in said  # one run was made with other code
     assert "<math" in said
