@@ -5,9 +5,10 @@ Only text and addresses are taken; no markup is kept, so there is nothing to san
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
+
+from lxml import etree
 
 SILENT = {"script", "style", "template", "noscript", "svg", "math"}
 BOLD = {"b", "strong"}
@@ -52,15 +53,17 @@ def outline(html: str, keep: Callable[[str], bool]) -> list[Anchor]:
     [('A Paper', ('Pruning',), True), ('this', ('Pruning',), False)]
     """
     reader = _Outline(keep)
-    reader.feed(html.replace("<![", "&lt;!["))  # html.parser asserts on a broken section mark
-    reader.close()
-    reader.end_block()
-    return reader.found
+    parser = etree.HTMLParser(target=reader, encoding="utf-8", no_network=True)
+    parser.feed(b"<html><body>")  # so that there is a document, also where there is no text
+    parser.feed(html.replace("\0", " ").encode("utf-8", errors="replace"))
+    found: list[Anchor] = parser.close()
+    return found
 
 
-class _Outline(HTMLParser):
+class _Outline:
+    """Receives the tags of a page in order (a target of lxml's parser, which is linear)."""
+
     def __init__(self, keep: Callable[[str], bool]) -> None:
-        super().__init__(convert_charrefs=True)
         self.found: list[Anchor] = []
         self._keep = keep
         self._path: list[_Section] = []
@@ -71,23 +74,25 @@ class _Outline(HTMLParser):
         self._href: str | None = None
         self._link_text: list[str] = []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        """Begin an element."""
         if tag in SILENT:
             self._silent += 1
         elif tag in BOLD:
             self._bold += 1
         elif tag == "a":
             self._end_link()
-            self._href = dict(attrs).get("href")
+            self._href = attributes.get("href")
         elif level := _heading(tag):
-            self.end_block()
+            self._end_block()
             self._block = _Block(level)
         elif tag in BLOCKS:
-            self.end_block()
+            self._end_block()
         elif tag == "br":
-            self.handle_data(" ")
+            self.data(" ")
 
-    def handle_endtag(self, tag: str) -> None:
+    def end(self, tag: str) -> None:
+        """End an element."""
         if tag in SILENT:
             self._silent = max(self._silent - 1, 0)
         elif tag in BOLD:
@@ -95,9 +100,10 @@ class _Outline(HTMLParser):
         elif tag == "a":
             self._end_link()
         elif tag in BLOCKS or _heading(tag):
-            self.end_block()
+            self._end_block()
 
-    def handle_data(self, data: str) -> None:
+    def data(self, data: str) -> None:
+        """Take text."""
         if self._silent:
             return
         self._block.text.append(data)
@@ -111,7 +117,12 @@ class _Outline(HTMLParser):
             self._block.anchors.append((self._href, tidy("".join(self._link_text))))
         self._href, self._link_text = None, []
 
-    def end_block(self) -> None:
+    def close(self) -> list[Anchor]:
+        """End the page."""
+        self._end_block()
+        return self.found
+
+    def _end_block(self) -> None:
         """Close the paragraph or heading being read and file its links."""
         self._end_link()
         block, self._block, self._bold = self._block, _Block(BOLD_LEVEL), 0
