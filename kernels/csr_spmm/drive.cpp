@@ -6,7 +6,7 @@
 namespace octavo {
 namespace {
 
-constexpr size_t kOutputs = 1024;  // a chunk of outputs: its sums stay in the second-level cache
+constexpr size_t kOutputs = 4096;  // a chunk of outputs: its sums stay in the second-level cache
 constexpr double kProductsPerMicrosecond = 3e4, kVectorPerMicrosecond = 1e3;
 
 }  // namespace
