@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 import octavo
 from octavo import catalog
@@ -29,6 +30,7 @@ from octavo.reference_impls.measurement import Measurement
 
 SEEDS = (0, 1, 2)
 PACKAGES = ("torch", "numpy", "scipy", "transformers", "sentence-transformers")
+COLOURS = dict(zip(catalog.VERDICTS, ("green", "yellow", "red"), strict=True))
 Watch = Callable[[Result], None]
 
 
@@ -126,17 +128,34 @@ def ledger(method: str, seed: int, results: Sequence[Result]) -> dict[str, Any]:
 
 
 def table(document: dict[str, Any]) -> Table:
-    """The ledger for people."""
-    view = Table(title=f"{document['method']}, {document['seconds']:.0f} s")
-    for column in ("claim", "reported", "expected", "measured", "baseline", "verdict"):
-        view.add_column(column, justify="right" if column == "measured" else "left")
+    """The ledger for people: under each claim what it says and what the paper reports."""
+    view = Table(title=f"{document['method']}, {document['seconds']:.0f} s", show_lines=True)
+    view.add_column("claim", ratio=1)
+    for column in ("expected", "measured", "baseline", "verdict"):
+        view.add_column(column, justify="right", no_wrap=column != "baseline")
     for row in document["claims"]:
-        spread = f" ± {row['spread']:.2g}" if row["spread"] else ""
-        baseline = "" if row["baseline"] is None else f"{row['baseline']:.5g}"
-        named = f"{baseline} ({row['baseline_name']})" if row["baseline_name"] else baseline
-        measured = f"{row['measured']:.5g}{spread}"
-        cells = (row["id"], row["reported"], row["expected"], measured, named, row["verdict"])
-        view.add_row(*cells)
+        unit = f" {row['unit']}" if row["unit"] else ""
+        spread = f"\n± {row['spread']:.2g}" if row["spread"] else ""
+        baseline = "" if row["baseline"] is None else f"{row['baseline']:.4g}"
+        words = Text(f"{row['id']}\n", style="bold")
+        words.append(f"{row['statement']} Reported: {row['reported']}", style="not bold dim")
+        measured = f"{row['measured']:.4g}{unit}{spread}"
+        named = "\n".join(part for part in (baseline, row["baseline_name"]) if part)
+        verdict = Text(row["verdict"], style=COLOURS[row["verdict"]])
+        view.add_row(words, row["expected"], measured, named, verdict)
+    return view
+
+
+def kernel_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Speed of kernels for people: ours, and how many times as fast as each peer."""
+    view = Table(title="kernels, one thread", show_lines=True)
+    for column in ("kernel", "backend", "ms", "GOP/s", "times as fast as", "bar"):
+        view.add_column(column, no_wrap=True)
+    for row in rows:
+        peers = "\n".join(f"{ratio:6.2f}  {name}" for name, ratio in row["peers"].items())
+        bar = f"{row['bar']:g} {'passed' if row['passed'] else 'missed'}"
+        named = f"{row['kernel']}\n{row['shape']}"
+        view.add_row(named, row["backend"], f"{row['ms']:.3g}", f"{row['gops']:.3g}", peers, bar)
     return view
 
 
