@@ -247,6 +247,48 @@ def _bench_kernels(quick: bool, as_json: bool) -> None:
     print_json({"rows": rows}) if as_json else out.print(home.kernel_table(rows))
 
 
+def _bench_search(path: Path, as_json: bool) -> None:
+    from octavo.ingest import judged
+    from octavo.ingest.library import Library
+    from octavo.ingest.progress import bars
+
+    library = Library(path, steps=bars(err))
+    scores = judged.measure(library)
+    if as_json:
+        print_json({"encoder": library.encoder, "rows": [asdict(score) for score in scores]})
+    else:
+        out.print(judged.table(scores, library.encoder))
+
+
+site_app = typer.Typer(help="The static site.", no_args_is_help=True)
+app.add_typer(site_app, name="site")
+SiteOut = Annotated[Path | None, typer.Option(help="Folder of docs and site; default: build.")]
+
+
+@site_app.command("build")
+def site_build(output: SiteOut = None, as_json: Json = False) -> None:
+    """Render the catalog, and index it for search."""
+    from octavo.site.build import build, default_output
+
+    built = build(output or default_output(), say=lambda line: err.print(line, highlight=False))
+    print_json(asdict(built)) if as_json else out.print(str(built), highlight=False, soft_wrap=True)
+
+
+@site_app.command("serve")
+def site_serve(
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 8000,
+    output: SiteOut = None,
+) -> None:
+    """Serve the built site on 127.0.0.1 until interrupted."""
+    from octavo.site.build import default_output
+    from octavo.site.server import server
+
+    with server((output or default_output()) / "site", port) as ready:
+        err.print(f"http://127.0.0.1:{ready.server_address[1]}/", highlight=False)
+        with suppress(KeyboardInterrupt):
+            ready.serve_forever()
+
+
 @app.command()
 def methods(
     theme: Annotated[str | None, typer.Option(help="Id of a theme, as in pruning.")] = None,
