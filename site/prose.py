@@ -75,13 +75,30 @@ def _lead(lines: list[str]) -> str:
     if ITEM.match(lines[0]):
         return _flow(lines)
     if lines[0].rstrip(": ") in TERMS:
-        told = " ".join(line.strip() for line in lines[1:])
-        return f'<p><span class="term">{lines[0].strip()}</span> {inline(told)}</p>'
+        return f'<p><span class="term">{lines[0].strip()}</span></p>{_entries(lines[1:])}'
     start = next(i for i, line in enumerate(lines) if line.startswith("    "))
     if start == 0 or not all(line.startswith("    ") for line in lines[start:]):
         return f'<pre class="plain">{text(chr(10).join(lines))}</pre>'
     body = textwrap.dedent("\n".join(lines[start:]))
     return _flow(lines[:start]) + f'<pre class="plain">{text(body)}</pre>'
+
+
+def _entries(lines: list[str]) -> str:
+    """``name: what it is`` entries of one section; deeper lines go on with the entry above."""
+    entries: list[str] = []
+    for line in textwrap.dedent("\n".join(lines)).split("\n"):
+        if entries and line.startswith(" "):
+            entries[-1] += " " + line.strip()
+        else:
+            entries.append(line.strip())
+    return "".join(f'<p class="entry">{_entry(entry)}</p>' for entry in entries)
+
+
+def _entry(entry: str) -> str:
+    name, colon, told = entry.partition(": ")
+    if not colon or not name.isidentifier():
+        return inline(entry)
+    return f"<code>{text(name)}</code> {inline(told)}"
 
 
 def _table(lines: list[str]) -> str:

@@ -583,6 +583,13 @@ def test_docstring_blocks_become_elements() -> None:
     assert 'class="gp"' in made.body
 
 
+def test_docstring_sections_name_their_entries() -> None:
+    said = "Args:\n    x: any number\n        below ten\n    the rest follows\n"
+    made = prose.render(said)
+    assert '<p class="entry"><code>x</code> any number below ten</p>' in made
+    assert '<p class="entry">the rest follows</p>' in made
+
+
 def prose_of(said: str) -> str:
     return ast.get_docstring(ast.parse(said)) or ""
 
