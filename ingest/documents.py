@@ -48,7 +48,7 @@ def paper_row(paper: Paper, found: Paper | None) -> Row:
         text or paper.title,
         tags=sorted({tag.id for tag in paper.tags}),
         year=paper.year,
-        names=sorted(names(paper)),
+        names=sorted(map(sound, names(paper))),
         record=dumped(paper),
         found=dumped(found) if found is not None else None,
     )
@@ -78,11 +78,17 @@ def method_row(
 
 def dumped(paper: Paper) -> str:
     """A paper as one line of JSON."""
-    return json.dumps(paper_to_json(paper), ensure_ascii=False)
+    return sound(json.dumps(paper_to_json(paper), ensure_ascii=False))
+
+
+def sound(text: str) -> str:
+    """Text that can be stored: a lone surrogate (JSON can carry one) becomes a question mark."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _row(kind: str, own: str, title: str, text: str, **more: Any) -> Row:
     empty = dict.fromkeys(SCHEMA.names)
+    text = sound(text)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    named = {"key": f"{kind}:{own}", "kind": kind, "id": own, "title": title}
+    named = {"key": f"{kind}:{own}", "kind": kind, "id": own, "title": sound(title)}
     return {**empty, **named, "text": text, "digest": digest, **more}

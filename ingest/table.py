@@ -14,7 +14,7 @@ import pyarrow as pa
 from lancedb.index import FTS
 
 from octavo.errors import InputError
-from octavo.ingest.documents import SCHEMA, Row
+from octavo.ingest.documents import SCHEMA, Row, sound
 
 Table = Any  # lancedb.table.Table; its package carries no types
 
@@ -126,7 +126,7 @@ def quote(text: str) -> str:
     >>> quote("it's")
     "'it''s'"
     """
-    return "'" + text.replace("'", "''") + "'"
+    return "'" + sound(text).replace("'", "''") + "'"
 
 
 def _quoted(values: Sequence[str]) -> str:
