@@ -24,7 +24,11 @@ def bars(console: Console) -> Steps:
     @contextmanager
     def bar(what: str, total: int) -> Iterator[Advance]:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as shown:
+        hidden = not console.is_terminal
+        made = Progress(
+            *columns, TimeElapsedColumn(), console=console, transient=True, disable=hidden
+        )
+        with made as shown:
             task = shown.add_task(what, total=total)
             yield lambda done: shown.advance(task, done)
 

@@ -125,6 +125,14 @@ def total(reports: Iterable[Report], name: str) -> Report:
     return Report(name, rejected=rejected, **sums)
 
 
+def complaints(reports: Sequence[Report]) -> list[str]:
+    """A line for each rejection; one line where no source at all was reached."""
+    rejected = total(reports, "").rejected
+    if len(reports) > 1 and all(r.rejected and not r.posts and not r.links for r in reports):
+        return [f"none of {len(reports)} sources was reached; the first: {rejected[0].why}"]
+    return [f"{each.what}: {each.why}" for each in rejected]
+
+
 def _one(read: Reader, source: str, library: Library, client: Client) -> Report:
     seen = _seen(library)
     last = seen.get(source, {})

@@ -89,8 +89,8 @@ def ingest(
         print_json(asdict(report) | each)
     else:
         out.print(str(report), highlight=False, markup=False, soft_wrap=True)
-        for rejection in report.rejected:
-            err.print(f"{rejection.what}: {rejection.why}", markup=False, soft_wrap=True)
+        for line in home.complaints(reports):
+            err.print(line, highlight=False, markup=False, soft_wrap=True)
     if not report.changed:
         raise NothingNew("nothing new")
 
