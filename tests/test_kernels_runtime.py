@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
 OBJECTS = sorted((ROOT / "build/native/CMakeFiles").glob("_native.dir/kernels/*/*.cpp.o"))
 ISA_OBJECTS = [path for path in OBJECTS if path.parent.name != "runtime"]
-ISA_OBJECTS = [path for path in ISA_OBJECTS if not path.name.startswith("drive")]
+ISA_OBJECTS = [path for path in ISA_OBJECTS if not path.name.startswith(("drive", "bind"))]
 
 needs_native = pytest.mark.skipif(not NATIVE, reason="native kernels are not built here")
 needs_objects = pytest.mark.skipif(

@@ -7,6 +7,12 @@
 #include "runtime/arena.h"
 #include "runtime/dispatch.h"
 #include "runtime/dlpack.h"
+#include "runtime/isa.h"
+
+// Operations that bind themselves: those with a bind.cpp, listed by the build.
+#define OCTAVO_BIND(operation) namespace octavo { void bind_##operation(nanobind::module_&); }
+#include "bindings.inc"
+#undef OCTAVO_BIND
 
 namespace nb = nanobind;
 using namespace octavo;
@@ -19,6 +25,7 @@ void use(const std::string& name) {
   for (const Table& table : tables()) {
     if (name == table.name) {
       in_use = table;
+      isa_in_use = name == "avx512" ? Isa::avx512 : name == "avx2" ? Isa::avx2 : Isa::generic;
       return;
     }
   }
@@ -128,4 +135,6 @@ NB_MODULE(_native, m) {
   m.def("stripe_conv2d", convolve, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
         nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg(), nb::arg());
+#define OCTAVO_BIND(operation) bind_##operation(m);
+#include "bindings.inc"
 }

@@ -1,0 +1,37 @@
+"""Give an operation to torch whose gradient goes to any of its inputs.
+
+`registration.register` is for packed weights, whose gradient goes to x and the bias alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Run = Callable[..., Any]
+# (grad of y, which inputs want a gradient, *inputs) -> a gradient or None for each input
+Backward = Callable[..., tuple[Tensor | None, ...]]
+
+
+def define(schema: str, run: Run, fake: Run, backward: Backward | None = None) -> None:
+    """Define octavo::<name> from `name(...) -> ...`: CPU, shapes for tracing, gradient."""
+    name = "octavo::" + schema.partition("(")[0]
+    torch.library.define(name, schema[schema.index("(") :])
+    torch.library.impl(name, "CPU", run)
+    torch.library.register_fake(name, fake)
+    if backward is None:
+        return
+
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.save_for_backward(*(i for i in inputs if isinstance(i, Tensor)))
+        ctx.others = [None if isinstance(i, Tensor) else (i,) for i in inputs]
+
+    def call_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        saved = iter(ctx.saved_tensors)
+        inputs = [next(saved) if other is None else other[0] for other in ctx.others]
+        return backward(grad, tuple(ctx.needs_input_grad), *inputs)
+
+    torch.library.register_autograd(name, call_backward, setup_context=setup)
