@@ -32,7 +32,7 @@ TRANSPARENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)  # hand on t
 
 
 class _Reached(BaseException):
-    """Ends a forward pass once what was asked for has been seen. Never leaves this module."""
+    """Ends a forward pass once what was asked for is seen. Never leaves this module."""
 
 
 @dataclass(frozen=True)
