@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from octavo.errors import InputError
-from octavo.kernels import csr_spmm, fake_quant, int4_matmul, int8_matmul, stripe_conv2d
+from octavo.kernels import csr_spmm, fake_quant, hadamard, int4_matmul, int8_matmul, stripe_conv2d
 from octavo.kernels.runtime import backend, backends, cpu_flags, missing
 
 Packed = (
@@ -55,6 +55,7 @@ __all__ = [
     "cpu_flags",
     "csr_spmm",
     "fake_quant",
+    "hadamard",
     "int4_matmul",
     "int8_matmul",
     "load_packed",

@@ -1,0 +1,33 @@
+"""hadamard against torch: the product with the matrix, and the butterflies in tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import log2
+
+import torch
+
+from octavo.kernels.bars import Case
+from octavo.kernels.hadamard import hadamard, reference
+
+ELEMENTS = 1 << 19
+
+
+def cases(quick: bool) -> Iterator[Case]:
+    """Two MiB of rows of each length."""
+    for d in (128, 1024) if quick else (128, 256, 512, 1024, 2048, 4096):
+        yield _rows(d)
+
+
+def _rows(d: int) -> Case:
+    x = torch.randn(ELEMENTS // d, d, generator=torch.Generator().manual_seed(0))
+    matrix = hadamard(torch.eye(d))
+    return Case(
+        "hadamard",
+        f"{ELEMENTS // d}x{d}",
+        ELEMENTS * log2(d),
+        lambda: hadamard(x),
+        {"matmul float32": lambda: x @ matrix, "butterflies": lambda: reference(x, d**-0.5)},
+        bar=8.0,
+        moved=8.0 * ELEMENTS,
+    )
