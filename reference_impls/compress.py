@@ -14,9 +14,7 @@ True
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +22,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from octavo.errors import InputError
 from octavo.reference_impls import find
 from octavo.reference_impls.inputs import Data, Input, batches, example_for
-from octavo.reference_impls.plan import Plan, Prefer, Weights
+from octavo.reference_impls.plan import Plan, Prefer
 from octavo.reference_impls.settle import Settled, settle
-from octavo.reference_impls.storage import Tensors
 from octavo.reference_impls.storage import load as load_stored
 from octavo.reference_impls.storage import save as save_stored
-from octavo.reference_impls.storage import size as stored_size
+from octavo.reference_impls.values import content, signature, with_values
 
 if TYPE_CHECKING:
     from octavo.reference_impls.report import Report
@@ -66,7 +63,7 @@ class Compressed:
 
     def save(self, folder: str | Path) -> None:
         """Write plan and values; what the plan determines (zeros, codes) is not written twice."""
-        save_stored(Path(folder), *_content(self.original, self._settled(), self.plan))
+        save_stored(Path(folder), *content(self.original, self._settled(), self.plan))
 
     def _settled(self) -> Settled:
         """The decisions of the plan over this very `model` (training may have gone on)."""
@@ -110,13 +107,13 @@ def load(model: nn.Module, folder: str | Path, *, example: Input = None) -> Comp
     stored = load_stored(Path(folder))
     if not stored.facts["with_state"]:
         raise InputError(f"{folder}: a plan without values; use Plan.load(folder).apply(model)")
-    if stored.facts["signature"] != _signature(model):
+    if stored.facts["signature"] != signature(model):
         kind = type(model).__name__
         raise InputError(
             f"{folder}: this {kind} has other parameters than the model that was compressed; "
             "build it with the same configuration"
         )
-    plan = _with_values(model, stored.plan, stored.state)
+    plan = with_values(model, stored.plan, stored.state)
     if example is None:
         try:
             example = example_for(model)
@@ -140,71 +137,3 @@ def configure(module: ModuleType, method: str, given: Mapping[str, Any]) -> Any:
         return module.Config(**plain)
     except TypeError as error:
         raise InputError(f"{method}: {error}; its settings are: {', '.join(allowed)}") from None
-
-
-def disk_bytes(original: nn.Module, settled: Settled, plan: Plan) -> int:
-    """Bytes of the files that `Compressed.save` would write."""
-    return stored_size(*_content(original, settled, plan))
-
-
-def _content(
-    original: nn.Module, settled: Settled, plan: Plan
-) -> tuple[Plan, Tensors, dict[str, Any]]:
-    """What is written: the steps that are no plain values, the other values, and a signature.
-
-    What the steps give is seen by doing them on a model of zeros; of masked weights only those that
-    are kept are written.
-    """
-    lean = dataclasses.replace(
-        plan, steps=tuple(step for step in plan.steps if not isinstance(step, Weights))
-    )
-    given = dict(_state(settle(_blank(original), lean).model))
-    keeps = _keeps(settled)
-    state = {
-        name: (value[keeps[name]] if name in keeps else value).detach().clone()
-        for name, value in _state(settled.model)
-        if not torch.equal(given[name], value)
-    }
-    return lean, state, {"signature": _signature(original)}
-
-
-def _with_values(model: nn.Module, lean: Plan, state: Tensors) -> Plan:
-    """The plan with all values of the compressed model as its last step: the way back."""
-    settled = settle(_blank(model), lean)
-    keeps, values = _keeps(settled), dict(_state(settled.model))
-    given = {f"{path}.weight" for path, d in settled.decisions.items() if d.codes is not None}
-    with torch.no_grad():
-        for name, value in state.items():
-            place = (keeps[name],) if name in keeps else ...
-            values[name][place] = value
-    tensors = {name: v.detach() for name, v in values.items() if name in state or name not in given}
-    return dataclasses.replace(lean, steps=(*lean.steps, Weights("", tensors)))
-
-
-def _keeps(settled: Settled) -> Tensors:
-    """Patterns by the name of their weight (its first name, where several modules share it)."""
-    names = {id(t): name for name, t in reversed(list(_state(settled.model)))}
-    weights = ((settled.model.get_submodule(p).weight, d) for p, d in settled.decisions.items())
-    return {names[id(w)]: d.keep for w, d in weights if d.keep is not None}
-
-
-def _state(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and saved buffers by name, each tensor once."""
-    seen: set[int] = set()
-    for name, value in model.state_dict(keep_vars=True).items():
-        if isinstance(value, Tensor) and id(value) not in seen:
-            seen.add(id(value))
-            yield name, value
-
-
-def _blank(model: nn.Module) -> nn.Module:
-    blank = copy.deepcopy(model)
-    with torch.no_grad():
-        for _, value in _state(blank):
-            value.zero_()
-    return blank
-
-
-def _signature(model: nn.Module) -> str:
-    shapes = "\n".join(f"{name} {tuple(value.shape)}" for name, value in _state(model))
-    return hashlib.sha256(shapes.encode()).hexdigest()[:16]

@@ -37,6 +37,7 @@ from octavo.reference_impls.memory import peak_bytes
 from octavo.reference_impls.plan import Plan, Prefer
 from octavo.reference_impls.report import Choice, Report, describe, macs, state_bytes
 from octavo.reference_impls.settle import Settled, settle, shared
+from octavo.reference_impls.values import disk_bytes
 
 LOOSE = 0.05  # a deviation that the reader is warned of
 
@@ -59,8 +60,6 @@ def realise(
     original: nn.Module, settled: Settled, plan: Plan, example: Input, prefer: Prefer
 ) -> nn.Module:
     """As `materialise`, for a plan that is carried out already."""
-    from octavo.reference_impls.compress import disk_bytes
-
     if prefer not in ("fastest", "native", "dense"):
         raise InputError(f"prefer={prefer!r}; it must be 'fastest', 'native' or 'dense'")
     example = example_for(original) if example is None else example

@@ -15,6 +15,7 @@ from torch import nn
 
 from octavo.errors import InputError
 from octavo.reference_impls import storage
+from octavo.reference_impls.compress import Compressed, load
 from octavo.reference_impls.plan import Codes, Layers, Mask, Plan, Stripes, Weights
 from octavo.reference_impls.settle import settle, shared
 
@@ -269,3 +270,70 @@ def test_a_damaged_plan_is_refused(tmp_path: Path, damage: object) -> None:
     with pytest.raises(InputError) as caught:
         Plan.load(tmp_path)
     assert str(tmp_path) in str(caught.value)
+
+
+class Tied(nn.Module):
+    """Blocks that can be left out, between an embedding and a head that share their weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(9, 6)
+        self.blocks = nn.Sequential(*(nn.Linear(6, 6) for _ in range(4)))
+        self.norm = nn.BatchNorm1d(6)
+        self.head = nn.Linear(6, 9, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.blocks(self.embed(ids))))
+
+
+def tied(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return Tied().eval()
+
+
+def plans_of_tied(model: nn.Module) -> list[Plan]:
+    keep, drop = Mask("head", pattern((9, 6))), Layers("blocks", (0, 3))
+    stats = {"running_mean": torch.arange(6.0), "running_var": torch.ones(6)}
+    values = Weights("", {"blocks.1.weight": torch.full((6, 6), 0.5)})
+    codes = codes_for("blocks.1", model.blocks[1].weight, 5, 3)
+    return [
+        Plan((keep,)),
+        Plan((drop, Weights("norm", stats), Mask("blocks.1", pattern((6, 6))))),
+        Plan((values, codes, keep)),
+        Plan((codes, values, Mask("blocks.1", pattern((6, 6), 0.2)))),
+        Plan((codes_for("head", model.head.weight, 4), Weights("norm", stats), drop)),
+    ]
+
+
+@pytest.mark.parametrize("which", range(5))
+def test_a_saved_model_comes_back_from_any_instance(which: int, tmp_path: Path) -> None:
+    model = tied(0)
+    plan = plans_of_tied(model)[which]
+    Compressed(model, plan.apply(model), plan, None).save(tmp_path / "one")
+    again = load(tied(1), tmp_path / "one")
+    expected, found = plan.apply(model), again.model
+    assert all(torch.equal(expected.state_dict()[n], v) for n, v in found.state_dict().items())
+    assert found.head.weight is found.embed.weight
+    assert torch.equal(again.plan.apply(tied(2))(torch.arange(9)), expected(torch.arange(9)))
+    again.save(tmp_path / "two")
+    one, two = (sorted(f.read_bytes() for f in (tmp_path / n).iterdir()) for n in ("one", "two"))
+    assert one == two
+
+
+def test_a_model_of_another_size_is_refused(tmp_path: Path) -> None:
+    model, plan = tied(0), Plan(())
+    Compressed(model, plan.apply(model), plan, None).save(tmp_path)
+    with pytest.raises(InputError, match="same configuration"):
+        load(net(), tmp_path)
+    with pytest.raises(InputError, match=r"octavo\.load"):
+        Plan.load(tmp_path)
+
+
+def test_values_that_a_pattern_or_codes_replace_cost_nothing_on_disk(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(16, 64, 3, bias=False)).eval()
+    values = Weights("", {"0.weight": torch.randn(64, 16, 3, 3)})
+    plan = Plan((values, Stripes("0", pattern((64, 3, 3), 0.1))))
+    Compressed(model, plan.apply(model), plan, None).save(tmp_path)
+    size = sum(f.stat().st_size for f in tmp_path.iterdir())
+    assert size < 0.15 * 4 * model[0].weight.numel() + 1000
