@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from octavo.errors import InputError
 from octavo.kernels import csr_spmm, int4_matmul, int8_matmul, stripe_conv2d
-
-Pair = int | tuple[int, int]
+from octavo.kernels.csr_spmm.convolution import csr_conv2d
+from octavo.kernels.int4_matmul.convolution import int4_conv2d, reference_conv2d
+from octavo.kernels.runtime.geometry import Pair, sizes
 
 
 class _Packed(nn.Module):
@@ -192,44 +193,11 @@ class StripeConv2d(_Packed):
         return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation)
 
 
-class _Unfolded(nn.Module):
-    """A convolution as a product over unfolded patches: one linear layer over (C, Kh, Kw)."""
-
-    matrix: Int4Linear | CsrLinear
-
-    def __init__(
-        self, kernel: tuple[int, int], stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1
-    ) -> None:
-        super().__init__()
-        self.kernel = kernel
-        self.stride, self.padding, self.dilation = _two(stride), _two(padding), _two(dilation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, N, H', W')."""
-        return self._fold(self.matrix(self._patches(x)), x)
-
-    def simulate(self, x: Tensor) -> Tensor:
-        """The same arithmetic in plain torch."""
-        return self._fold(self.matrix.simulate(self._patches(x)), x)
-
-    def bytes_on_disk(self) -> int:
-        """Bytes of everything in the state: codes or values, scales, indices, bias."""
-        return self.matrix.bytes_on_disk()
-
-    def _patches(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, H' * W', C * Kh * Kw)."""
-        patches = F.unfold(x, self.kernel, self.dilation, self.padding, self.stride)
-        return patches.transpose(1, 2)
-
-    def _fold(self, y: Tensor, x: Tensor) -> Tensor:
-        """(B, H' * W', N) -> (B, N, H', W')."""
-        span = self.dilation[0] * (self.kernel[0] - 1) + 1
-        tall = (x.shape[2] + 2 * self.padding[0] - span) // self.stride[0] + 1
-        return y.transpose(1, 2).reshape(y.shape[0], y.shape[2], tall, y.shape[1] // tall)
-
-
-class Int4Conv2d(_Unfolded):
+class Int4Conv2d(_Packed):
     """A convolution with 4-bit codes (N, C, Kh, Kw); scales (N, groups) run over C * Kh * Kw."""
+
+    codes: Tensor
+    scales: Tensor
 
     def __init__(
         self,
@@ -241,8 +209,12 @@ class Int4Conv2d(_Unfolded):
         padding: Pair = 0,
         dilation: Pair = 1,
     ) -> None:
-        super().__init__((codes.shape[2], codes.shape[3]), stride, padding, dilation)
-        self.matrix = Int4Linear(codes, scales, group, bias)
+        super().__init__()
+        packed = int4_matmul.pack(codes.flatten(1), scales, group)
+        self._hold(bias, codes=packed.codes, scales=packed.scales)
+        self.n, self.k, self.group = packed.n, packed.k, packed.group
+        self.kernel = (codes.shape[2], codes.shape[3])
+        self.stride, self.padding, self.dilation = stride, padding, dilation
 
     @classmethod
     def from_dense(cls, layer: nn.Conv2d, group: int | None = None) -> Self:
@@ -250,9 +222,32 @@ class Int4Conv2d(_Unfolded):
         codes, scales = _nearest(layer.weight, 4, group)
         return cls(codes, scales, group, layer.bias, **geometry(layer))
 
+    @property
+    def packed(self) -> int4_matmul.PackedInt4:
+        """The weight as the kernel takes it."""
+        return int4_matmul.PackedInt4(self.codes, self.scales, self.n, self.k, self.group)
 
-class CsrConv2d(_Unfolded):
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, N, H', W')."""
+        return int4_conv2d(
+            x, self.packed, self.kernel, self.bias, self.stride, self.padding, self.dilation
+        )
+
+    def simulate(self, x: Tensor) -> Tensor:
+        """The same arithmetic in plain torch."""
+        codes, scales = int4_matmul.unpack(self.packed)
+        around = (self.stride, self.padding, self.dilation)
+        taken = sizes("Int4Conv2d", self.kernel, *around)
+        y = reference_conv2d(x, codes, scales, self.group, taken)
+        return y if self.bias is None else y + self.bias[:, None, None]
+
+
+class CsrConv2d(_Packed):
     """A convolution that keeps only the non-zeros of weight (N, C, Kh, Kw)."""
+
+    values: Tensor
+    columns: Tensor
+    starts: Tensor
 
     def __init__(
         self,
@@ -262,14 +257,35 @@ class CsrConv2d(_Unfolded):
         padding: Pair = 0,
         dilation: Pair = 1,
     ) -> None:
-        super().__init__((weight.shape[2], weight.shape[3]), stride, padding, dilation)
-        self.matrix = CsrLinear(weight, bias)
+        super().__init__()
+        packed = csr_spmm.pack(weight.detach().flatten(1))
+        self._hold(bias, values=packed.values, columns=packed.columns, starts=packed.starts)
+        self.n, self.k, self.block = packed.n, packed.k, packed.block
+        self.kernel = (weight.shape[2], weight.shape[3])
+        self.stride, self.padding, self.dilation = stride, padding, dilation
 
     @classmethod
     def from_dense(cls, layer: nn.Conv2d, keep: Tensor | None = None) -> Self:
         """Keep the weights of a dense convolution where keep is true, or its non-zeros."""
         weight = layer.weight if keep is None else layer.weight * keep
         return cls(weight, layer.bias, **geometry(layer))
+
+    @property
+    def packed(self) -> csr_spmm.PackedCsr:
+        """The weight as the kernel takes it."""
+        tables = (self.values, self.columns, self.starts)
+        return csr_spmm.PackedCsr(*tables, self.n, self.k, self.block)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, N, H', W')."""
+        return csr_conv2d(
+            x, self.packed, self.kernel, self.bias, self.stride, self.padding, self.dilation
+        )
+
+    def simulate(self, x: Tensor) -> Tensor:
+        """The same arithmetic in plain torch."""
+        weight = csr_spmm.unpack(self.packed).view(self.n, -1, *self.kernel)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation)
 
 
 def geometry(layer: nn.Conv2d) -> dict[str, tuple[int, int]]:

@@ -21,6 +21,8 @@ from octavo.kernels import (
     runtime,
     stripe_conv2d,
 )
+from octavo.kernels.csr_spmm.convolution import csr_conv2d
+from octavo.kernels.int4_matmul.convolution import int4_conv2d
 
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
 EPSILON = torch.finfo(torch.float32).eps
@@ -209,11 +211,47 @@ def test_stripes_keep_the_two_oracle_rule(
     assert torch.equal(mask, keep)
     single = F.conv2d(x, kept, bias, stride, padding, dilation)
     exact = F.conv2d(x.double(), kept.double(), bias.double(), stride, padding, dilation)
+    sparse = csr_spmm.pack(kept.flatten(1))
     for _ in each_isa():
         y = stripe_conv2d.stripe_conv2d(x, packed, bias, stride, padding, dilation)
-        assert y.shape == exact.shape
+        z = csr_conv2d(x, sparse, kernel, bias, stride, padding, dilation)
+        assert y.shape == z.shape == exact.shape
         if batch:
             within_two_oracles(y, single, exact)
+            within_two_oracles(z, single, exact)
+
+
+@some
+@given(
+    batch=st.integers(0, 3),
+    c=st.integers(1, 20),
+    n=st.integers(1, 70),
+    size=st.tuples(st.integers(5, 12), st.integers(5, 12)),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    dilation=st.integers(1, 2),
+)
+def test_int4_convolution_is_the_product_over_patches(
+    batch: int,
+    c: int,
+    n: int,
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: int,
+    padding: int,
+    dilation: int,
+) -> None:
+    """Scales are one, so the product over unfolded patches is met to the last bit."""
+    k = c * kernel[0] * kernel[1]
+    group = 8 if k % 8 == 0 else None
+    packed = int4_matmul.pack(codes_of(n, k, -8, 7), torch.ones(n, k // (group or k)), group)
+    x, bias = torch.randn(batch, c, *size, generator=seeded(c)), torch.randn(n)
+    patches = F.unfold(x, kernel, dilation, padding, stride).transpose(1, 2)
+    for _ in each_isa():
+        y = int4_conv2d(x, packed, kernel, bias, stride, padding, dilation)
+        product = int4_matmul.int4_matmul(patches, packed, bias)
+        assert torch.equal(y.flatten(2).transpose(1, 2), product)
 
 
 def test_quantized_codes_are_those_of_the_reference(isa: str) -> None:

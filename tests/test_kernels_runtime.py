@@ -170,8 +170,14 @@ for isa in n.backends():
         p = stripe_conv2d.pack(torch.randn(out, c, 3, 3), torch.rand(out, 3, 3) < 0.5)
         after = (side - 1) // stride + 1
         y, bias = guarded(torch.empty(1, out, after, after)), guarded(torch.randn(out))
-        geometry = (stride, stride, 1, 1, 1, 1)
-        n.stripe_conv2d(x, *map(guarded, p[:3]), bias, y, 3, 3, *geometry, 1)
+        sizes = (3, 3, stride, stride, 1, 1, 1, 1)
+        n.stripe_conv2d(x, *map(guarded, p[:3]), bias, y, sizes, 1)
+        s = csr_spmm.pack(torch.randn(out, c * 9) * (torch.rand(out, c * 9) < 0.3))
+        n.csr_conv2d(x, *map(guarded, s[:3]), bias, y, s.block, sizes, 1)
+        codes = torch.randint(-8, 8, (out, c * 9), dtype=torch.int8)
+        p = int4_matmul.pack(codes, torch.rand(out, 1))
+        y = guarded(torch.empty(1, after, after, out))
+        n.int4_conv2d(x, guarded(p.codes), guarded(p.scales), bias, y, p.group, sizes, 1)
 print("whole")
 """
     done = python(code)

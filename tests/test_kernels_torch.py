@@ -79,42 +79,50 @@ def test_module_copies_and_empty_batches(case: tuple[nn.Module, Tensor]) -> None
     assert y.shape == (0, *module(x).shape[1:])
 
 
+OPERATIONS = {
+    "int4": "int4_matmul",
+    "int8": "int8_matmul",
+    "csr": "csr_spmm",
+    "stripes": "stripe_conv2d",
+    "int4 conv": "int4_conv2d",
+    "csr conv": "csr_conv2d",
+}
+
+
 def arguments(name: str, needs_grad: bool) -> tuple[Callable[..., Tensor], tuple[object, ...]]:
     """A registered operation and its arguments, bias included."""
     module, x = MODULES[name]()
-    bias = torch.randn(20 if name == "stripes" else 70, requires_grad=needs_grad)
+    bias = torch.randn(70 if x.shape[-1] == 96 else 20, requires_grad=needs_grad)
     x.requires_grad_(needs_grad)
-    if name == "stripes":
-        packed = module.packed
-        geometry = [2, 2, 1, 1, 1, 1]
-        op = torch.ops.octavo.stripe_conv2d.default
-        return op, (x, *packed[:3], bias, list(packed.shape), geometry)
-    op = {
-        "int4": torch.ops.octavo.int4_matmul.default,
-        "int8": torch.ops.octavo.int8_matmul.default,
-        "csr": torch.ops.octavo.csr_spmm.default,
+    packed, sizes = module.packed, [3, 3, 2, 2, 1, 1, 1, 1]
+    tables, rest = {
+        "int4": (2, packed[2:]),
+        "int8": (2, packed[2:]),
+        "csr": (3, packed[3:]),
+        "stripes": (3, (20, sizes)),
+        "int4 conv": (2, (20, packed[-1], sizes)),
+        "csr conv": (3, (20, packed[-1], sizes)),
     }[name]
-    tables = 3 if name == "csr" else 2
-    return op, (x, *module.packed[:tables], bias, *module.packed[tables:])
+    return getattr(torch.ops.octavo, OPERATIONS[name]).default, (x, *packed[:tables], bias, *rest)
 
 
-@pytest.mark.parametrize("name", ["int4", "int8", "csr", "stripes"])
+@pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("needs_grad", [False, True])
 def test_operations_pass_opcheck(name: str, needs_grad: bool) -> None:
     checks = torch.library.opcheck(*arguments(name, needs_grad))
     assert set(checks.values()) == {"SUCCESS"}
 
 
-@pytest.mark.parametrize("name", ["csr", "stripes"])
+@pytest.mark.parametrize("name", ["csr", "stripes", "csr conv"])
 def test_gradients_are_those_of_the_dense_layer(name: str) -> None:
     op, values = arguments(name, needs_grad=True)
-    x, bias = values[0], values[-4] if name == "csr" else values[4]
+    x, bias = (v for v in values if isinstance(v, Tensor) and v.requires_grad)
     module, _ = MODULES[name]()
+    module.bias.zero_()
     y = op(*values)
     upstream = torch.randn_like(y)
     ours = torch.autograd.grad(y, (x, bias), upstream)
-    dense = module.simulate(x) - (module.bias if name == "csr" else module.bias[:, None, None])
-    dense = dense + (bias if name == "csr" else bias[:, None, None])
+    dense = module.simulate(x) + (bias if name == "csr" else bias[:, None, None])
     theirs = torch.autograd.grad(dense, (x, bias), upstream)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 

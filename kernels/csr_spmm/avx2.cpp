@@ -12,7 +12,14 @@ void run_tile(const CsrTile& t) {
   return run_width<Eight, 8>(t);
 }
 
+void run_pixels(const CsrPixels& t) {
+  if (t.count <= 8) return convolve_width<Eight, 1>(t);
+  if (t.count <= 16) return convolve_width<Eight, 2>(t);
+  if (t.count <= 32) return convolve_width<Eight, 4>(t);
+  return convolve_width<Eight, 8>(t);
+}
+
 }  // namespace
 
 extern const octavo::CsrKernel csr_spmm_avx2;
-const octavo::CsrKernel csr_spmm_avx2 = {64, run_tile};
+const octavo::CsrKernel csr_spmm_avx2 = {64, run_tile, run_pixels};

@@ -13,6 +13,14 @@ constexpr size_t kTilesPerTask = 16;
 
 size_t align(size_t bytes) { return (bytes + 63) & ~size_t{63}; }
 
+// Rows r, r + 1, … of x: where they stand, or patches copied to this thread's memory.
+const float* rows_of(const IntegerCall& call, size_t r, size_t rows) {
+  if (!call.patches) return call.x + r * call.k;
+  auto* to = reinterpret_cast<float*>(scratch(rows * call.k * sizeof(float), 1));
+  patch_rows(*call.patches, call.x, r, rows, to);
+  return to;
+}
+
 }  // namespace
 
 void integer_matmul(const IntegerKernel& kernel, const IntegerCall& call) {
@@ -25,9 +33,9 @@ void integer_matmul(const IntegerKernel& kernel, const IntegerCall& call) {
   auto* sums = reinterpret_cast<int32_t*>(codes + code_room + group_room);
 
   parallel(call.threads, call.m * call.k / 4e3, tiles, [&](size_t tile) {
-    const size_t r = first(tile), at = r * call.groups;
-    kernel.quantize({call.x + r * call.k, first(tile + 1) - r, call.k, call.padded, call.group,
-                     call.groups, codes + r * row_bytes, steps + at, sums + at});
+    const size_t r = first(tile), rows = first(tile + 1) - r, at = r * call.groups;
+    kernel.quantize({rows_of(call, r, rows), rows, call.k, call.padded, call.group, call.groups,
+                     codes + r * row_bytes, steps + at, sums + at});
   });
 
   const size_t panels = (call.n + kColumns - 1) / kColumns;

@@ -1,7 +1,8 @@
 // Integer products on panels of 64 columns: what int4_matmul and int8_matmul share.
 #pragma once
-#include <cstddef>
 #include <cstdint>
+
+#include "runtime/patches.h"
 
 namespace octavo {
 
@@ -38,7 +39,8 @@ struct IntegerKernel {
 };
 
 struct IntegerCall {
-  const float* x;
+  const float* x;             // [m][k], or padded images whose patches are the rows
+  const Geometry* patches;    // null, or how to take the patches
   size_t m, k, n, padded, group, groups, panel_bytes;
   const uint8_t* codes;
   const float *scales, *bias;

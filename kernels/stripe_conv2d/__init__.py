@@ -26,13 +26,13 @@ from torch.nn.grad import conv2d_input
 
 from octavo.errors import InputError
 from octavo.kernels import runtime
-from octavo.kernels.runtime import door
+from octavo.kernels.runtime import door, geometry
+from octavo.kernels.runtime.geometry import Pair
 from octavo.kernels.runtime.registration import register
 
 VERSION = 1
 TABLES = ("values", "filters", "starts")
 GROUP = 6
-Pair = int | tuple[int, int]
 
 
 class PackedStripes(NamedTuple):
@@ -132,75 +132,55 @@ def stripe_conv2d(
     Raises:
         InputError: x or bias of another dtype, device or shape; a kernel larger than its input.
     """
-    n, c, kh, kw = packed.shape
+    n, c, *kernel = packed.shape
+    sizes = geometry.sizes("stripe_conv2d", (kernel[0], kernel[1]), stride, padding, dilation)
     door.check_input("stripe_conv2d", x, bias, inner=c, axis=-3, n=n)
-    geometry = [*_pair(stride, 1), *_pair(padding, 0), *_pair(dilation, 1)]
-    if x.dim() != 4 or min(_extent(x.shape, packed.shape, geometry)) < 1:
-        raise InputError(
-            f"stripe_conv2d: x has shape {tuple(x.shape)}; it must be (B, {c}, H, W) and not "
-            f"smaller, once padded, than the {kh}x{kw} kernel"
-        )
+    geometry.check_fits("stripe_conv2d", x, c, sizes)
     call = _run if door.takes_short_way(x, bias) else torch.ops.octavo.stripe_conv2d
-    y: Tensor = call(x, *packed[:3], bias, list(packed.shape), geometry)
+    y: Tensor = call(x, *packed[:3], bias, n, sizes)
     return y
-
-
-def _pair(value: Pair, least: int) -> tuple[int, int]:
-    """One number for both directions, or two; each at least `least`."""
-    pair = (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
-    if min(pair) < least:
-        raise InputError(f"stripe_conv2d: {value} is too small; at least {least} is needed")
-    return pair
-
-
-def _extent(x: Sequence[int], shape: Sequence[int], geometry: Sequence[int]) -> tuple[int, int]:
-    """Height and width of the output. geometry: stride, padding, dilation, two numbers each."""
-    sh, sw, ph, pw, dh, dw = geometry
-    tall = (x[2] + 2 * ph - dh * (shape[2] - 1) - 1) // sh + 1
-    wide = (x[3] + 2 * pw - dw * (shape[3] - 1) - 1) // sw + 1
-    return tall, wide
 
 
 def _run(
     x: Tensor, values: Tensor, filters: Tensor, starts: Tensor, bias: Tensor | None,
-    shape: Sequence[int], geometry: Sequence[int],
+    n: int, sizes: Sequence[int],
 ) -> Tensor:  # fmt: skip
     """One eager call on the backend in use."""
-    n, c, kh, kw = shape
     if not runtime.is_native():
-        weight, _ = unpack(PackedStripes(values, filters, starts, (n, c, kh, kw)))
-        return F.conv2d(x, weight, bias, geometry[:2], geometry[2:4], geometry[4:])
-    out = x.new_empty((x.shape[0], n, *_extent(x.shape, shape, geometry)))
+        shape = (n, x.shape[1], sizes[0], sizes[1])
+        weight, _ = unpack(PackedStripes(values, filters, starts, shape))
+        return F.conv2d(x, weight, bias, sizes[2:4], sizes[4:6], sizes[6:8])
+    out = _fake(x, values, filters, starts, bias, n, sizes)
     bias = None if bias is None else bias.contiguous()
     runtime.native.stripe_conv2d(
-        x.contiguous(), values, filters, starts, bias, out, kh, kw, *geometry, runtime.threads()
+        x.contiguous(), values, filters, starts, bias, out, sizes, runtime.threads()
     )
     return out
 
 
 def _fake(
     x: Tensor, values: Tensor, filters: Tensor, starts: Tensor, bias: Tensor | None,
-    shape: Sequence[int], geometry: Sequence[int],
+    n: int, sizes: Sequence[int],
 ) -> Tensor:  # fmt: skip
     """The shape of the answer, for tracing."""
-    return x.new_empty((x.shape[0], shape[0], *_extent(x.shape, shape, geometry)))
+    return x.new_empty((x.shape[0], n, *geometry.extent(x, sizes)))
 
 
 def _gradient(
     grad: Tensor, x: Tensor, values: Tensor, filters: Tensor, starts: Tensor, bias: Tensor | None,
-    shape: Sequence[int], geometry: Sequence[int],
+    n: int, sizes: Sequence[int],
 ) -> Tensor:  # fmt: skip
     """To x."""
-    n, c, kh, kw = shape
-    weight, _ = unpack(PackedStripes(values, filters, starts, (n, c, kh, kw)))
-    stride, padding, dilation = (list(geometry[i : i + 2]) for i in (0, 2, 4))
+    kernel, stride, padding, dilation = (list(sizes[i : i + 2]) for i in (0, 2, 4, 6))
+    shape = (n, x.shape[1], kernel[0], kernel[1])
+    weight, _ = unpack(PackedStripes(values, filters, starts, shape))
     to_x: Tensor = conv2d_input(list(x.shape), weight, grad, stride, padding, dilation)  # type: ignore[no-untyped-call]
     return to_x
 
 
 register(
     "stripe_conv2d(Tensor x, Tensor values, Tensor filters, Tensor starts, Tensor? bias, "
-    "int[] shape, int[] geometry) -> Tensor",
+    "int n, int[] sizes) -> Tensor",
     _run,
     _fake,
     _gradient,

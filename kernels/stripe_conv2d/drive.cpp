@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "runtime/pool.h"
 #include "stripe_conv2d/kernel.h"
@@ -7,39 +6,23 @@
 namespace octavo {
 namespace {
 
-constexpr double kProductsPerMicrosecond = 4.5e4, kFloatsPerMicrosecond = 5e3;
-
-// One channel of x with its zero border.
-void pad(const StripeCall& call, const float* from, size_t wide, float* to, size_t tall) {
-  std::memset(to, 0, tall * wide * sizeof(float));
-  to += call.padding_tall * wide + call.padding_wide;
-  for (size_t row = 0; row < call.tall; ++row) {
-    std::memcpy(to + row * wide, from + row * call.wide, call.wide * sizeof(float));
-  }
-}
+constexpr double kProductsPerMicrosecond = 4.5e4;
 
 }  // namespace
 
-void stripe_conv2d(const StripeKernel& kernel, const StripeCall& call) {
-  const size_t tall = call.tall + 2 * call.padding_tall, wide = call.wide + 2 * call.padding_wide;
-  const size_t pixels = call.out_tall * call.out_wide, plane = tall * wide;
-  const size_t tiles = (pixels + kPixels - 1) / kPixels;
-  const size_t kept = call.starts[call.kernel_tall * call.kernel_wide];
-  auto* image = reinterpret_cast<float*>(scratch((call.c * plane + kSlack) * sizeof(float)));
-  std::memset(image + call.c * plane, 0, kSlack * sizeof(float));
-  for (size_t b = 0; b < call.batch; ++b) {
-    const float* x = call.x + b * call.c * call.tall * call.wide;
-    parallel(call.threads, call.c * plane / kFloatsPerMicrosecond, call.c, [&](size_t c) {
-      pad(call, x + c * call.tall * call.wide, wide, image + c * plane, tall);
-    });
-    const double cost = double(kept) * call.c * pixels / kProductsPerMicrosecond;
-    parallel(call.threads, cost, tiles, [&](size_t tile) {
-      const size_t room = (kChannels + call.n) * kPixels + kSlack;
-      kernel.run({image, call.n, call.c, tall, wide, call.kernel_tall, call.kernel_wide,
-                  call.stride_tall, call.stride_wide, call.dilation_tall, call.dilation_wide,
-                  call.values, call.filters, call.starts, call.bias, call.out + b * call.n * pixels,
-                  call.out_wide, pixels, tile * kPixels, std::min(kPixels, pixels - tile * kPixels),
-                  reinterpret_cast<float*>(scratch(room * sizeof(float), 1))});
+void stripe_conv2d(const StripeKernel& kernel, const Geometry& g, const Stripes& stripes,
+                   const float* x, size_t batch, float* out, int threads) {
+  const size_t pixels = g.pixels(), tiles = (pixels + kPixels - 1) / kPixels;
+  const size_t kept = stripes.starts[g.kernel_tall * g.kernel_wide];
+  const size_t room = ((kChannels + stripes.n) * kPixels + kSlack) * sizeof(float);
+  for (size_t b = 0; b < batch; ++b) {
+    const float* image = pad_images(g, x + b * g.c * g.tall * g.wide, 1, 0, threads);
+    const double cost = double(kept) * g.c * pixels / kProductsPerMicrosecond;
+    parallel(threads, cost, tiles, [&](size_t tile) {
+      const size_t first = tile * kPixels;
+      kernel.run({g, stripes, image, out + b * stripes.n * pixels, first,
+                  std::min(kPixels, pixels - first),
+                  reinterpret_cast<float*>(scratch(room, 1))});
     });
   }
 }

@@ -1,0 +1,106 @@
+"""The 4-bit product as a convolution: its rows are patches of the image, taken when needed.
+
+A patch runs over (C, Kh, Kw), as the flattened weight does; it is quantized like any row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.grad import conv2d_input
+
+from octavo.errors import InputError
+from octavo.kernels import runtime
+from octavo.kernels.int4_matmul import PackedInt4, reference, unpack
+from octavo.kernels.runtime import door, geometry
+from octavo.kernels.runtime.geometry import Pair
+from octavo.kernels.runtime.registration import register
+
+
+def reference_conv2d(
+    x: Tensor, codes: Tensor, scales: Tensor, group: int, sizes: Sequence[int]
+) -> Tensor:
+    """The oracle, in torch: (B, C, H, W) -> (B, N, H', W')."""
+    kernel, stride, padding, dilation = (tuple(sizes[i : i + 2]) for i in (0, 2, 4, 6))
+    patches = F.unfold(x, kernel, dilation, padding, stride).transpose(1, 2)  # (B, H' W', K)
+    y = reference(patches, codes, scales, group)  # (B, H' W', N)
+    return y.transpose(1, 2).reshape(x.shape[0], codes.shape[0], *geometry.extent(x, sizes))
+
+
+def int4_conv2d(
+    x: Tensor,
+    packed: PackedInt4,
+    kernel: Pair,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+) -> Tensor:
+    """Convolve x (B, C, H, W) float32, add bias (N,): (B, N, H', W'), channels last in memory.
+
+    Raises:
+        InputError: x or bias of another dtype, device or shape; a kernel larger than its input.
+    """
+    sizes = geometry.sizes("int4_conv2d", kernel, stride, padding, dilation)
+    channels, rest = divmod(packed.k, sizes[0] * sizes[1])
+    if rest:
+        raise InputError(f"int4_conv2d: kernel={kernel} does not divide in={packed.k}")
+    door.check_input("int4_conv2d", x, bias, inner=channels, axis=-3, n=packed.n)
+    geometry.check_fits("int4_conv2d", x, channels, sizes)
+    call = _run if door.takes_short_way(x, bias) else torch.ops.octavo.int4_conv2d
+    y: Tensor = call(x, *packed[:2], bias, packed.n, packed.group, sizes)
+    return y
+
+
+def _run(
+    x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None,
+    n: int, group: int, sizes: Sequence[int],
+) -> Tensor:  # fmt: skip
+    """One eager call on the backend in use."""
+    if not runtime.is_native():
+        packed = PackedInt4(codes, scales, n, x.shape[1] * sizes[0] * sizes[1], group)
+        y = reference_conv2d(x, *unpack(packed), group, sizes)
+        y = y if bias is None else y + bias[:, None, None]
+        return y.contiguous(memory_format=torch.channels_last)
+    out = _fake(x, codes, scales, bias, n, group, sizes)
+    bias = None if bias is None else bias.contiguous()
+    rows = out.permute(0, 2, 3, 1)  # (B, H', W', N), contiguous
+    runtime.native.int4_conv2d(
+        x.contiguous(), codes, scales, bias, rows, group, sizes, runtime.threads()
+    )
+    return out
+
+
+def _fake(
+    x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None,
+    n: int, group: int, sizes: Sequence[int],
+) -> Tensor:  # fmt: skip
+    """The shape of the answer, for tracing."""
+    tall, wide = geometry.extent(x, sizes)
+    return x.new_empty((x.shape[0], tall, wide, n)).permute(0, 3, 1, 2)
+
+
+def _gradient(
+    grad: Tensor, x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None,
+    n: int, group: int, sizes: Sequence[int],
+) -> Tensor:  # fmt: skip
+    """To x, as if activations were not rounded (straight through)."""
+    kernel, stride, padding, dilation = (list(sizes[i : i + 2]) for i in (0, 2, 4, 6))
+    k = x.shape[1] * kernel[0] * kernel[1]
+    whole, steps = unpack(PackedInt4(codes, scales, n, k, group))
+    weight = (whole * steps.repeat_interleave(group, dim=1)).view(n, x.shape[1], *kernel)
+    to_x: Tensor = conv2d_input(list(x.shape), weight, grad, stride, padding, dilation)  # type: ignore[no-untyped-call]
+    return to_x
+
+
+register(
+    "int4_conv2d(Tensor x, Tensor codes, Tensor scales, Tensor? bias, "
+    "int n, int group, int[] sizes) -> Tensor",
+    _run,
+    _fake,
+    _gradient,
+    bias_axis=1,
+)

@@ -1,0 +1,55 @@
+#include "runtime/patches.h"
+
+#include <cstring>
+
+#include "runtime/pool.h"
+
+namespace octavo {
+namespace {
+
+constexpr double kFloatsPerMicrosecond = 5e3;
+
+// One channel of x with its zero border.
+void pad_plane(const Geometry& g, const float* from, float* to) {
+  const size_t wide = g.padded_wide();
+  std::memset(to, 0, g.plane() * sizeof(float));
+  to += g.padding_tall * wide + g.padding_wide;
+  for (size_t row = 0; row < g.tall; ++row) {
+    std::memcpy(to + row * wide, from + row * g.wide, g.wide * sizeof(float));
+  }
+}
+
+// One patch; WIDE is the kernel's width when it is known, else 0.
+template <size_t WIDE>
+void copy_patch(const Geometry& g, const float* corner, float* to) {
+  const size_t across = WIDE ? WIDE : g.kernel_wide;
+  for (size_t c = 0; c < g.c; ++c, corner += g.plane()) {
+    const float* from = corner;
+    for (size_t i = 0; i < g.kernel_tall; ++i, from += g.dilation_tall * g.padded_wide()) {
+      for (size_t j = 0; j < across; ++j) *to++ = from[j * g.dilation_wide];
+    }
+  }
+}
+
+}  // namespace
+
+const float* pad_images(const Geometry& g, const float* x, size_t count, int slot, int threads) {
+  const size_t planes = count * g.c, plane = g.plane();
+  auto* images = reinterpret_cast<float*>(scratch((planes * plane + kSlack) * sizeof(float), slot));
+  std::memset(images + planes * plane, 0, kSlack * sizeof(float));
+  parallel(threads, planes * plane / kFloatsPerMicrosecond, planes, [&](size_t p) {
+    pad_plane(g, x + p * g.tall * g.wide, images + p * plane);
+  });
+  return images;
+}
+
+void patch_rows(const Geometry& g, const float* images, size_t first, size_t rows, float* to) {
+  const auto copy = g.kernel_wide == 3 ? copy_patch<3> : copy_patch<0>;
+  for (size_t pixel = first; pixel < first + rows; ++pixel, to += g.patch()) {
+    const size_t image = pixel / g.pixels(), at = pixel % g.pixels();
+    const size_t row = at / g.out_wide * g.stride_tall, column = at % g.out_wide * g.stride_wide;
+    copy(g, images + image * g.c * g.plane() + row * g.padded_wide() + column, to);
+  }
+}
+
+}  // namespace octavo
