@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -22,12 +23,13 @@ from hypothesis import strategies as st
 from octavo import catalog
 from octavo.catalog.records import Paper, Source, Tag
 from octavo.errors import InputError
-from octavo.ingest import encode, table
+from octavo.ingest import encode, ingest, table
 from octavo.ingest.absorb import Known, Shelves, names
 from octavo.ingest.library import Library
 from octavo.ingest.linked import linked_papers, named, paper_at, untitled
 from octavo.ingest.outline import Anchor
 from octavo.ingest.ranking import Hit, fused, one_an_idea
+from octavo.ingest.transport import Answer, Client
 
 TAXONOMY = """
 [themes.pruning]
@@ -450,3 +452,63 @@ def test_an_abstract_is_recognised_or_left_alone(real: Library) -> None:
         real.recognised([unidentified(known, source), unidentified(foreign, source)])
     )
     assert (again.new, again.updated) == (0, 0)
+
+
+def test_readers_see_whole_commits_while_a_writer_writes(library: Library, root: Path) -> None:
+    list(library.papers())
+    failed: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for number in range(12):
+                urls = [f"https://arxiv.org/abs/23{n:02}.{number:05}" for n in (1, 2, 3)]
+                library.upsert([from_feed(url) for url in urls])
+        except BaseException as error:
+            failed.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    counts = []
+    while writer.is_alive():
+        reader = opened(library.path, root)
+        counts.append(len(list(reader.papers())))
+        assert reader.search("counting leaves")[0].id == "leaf-count"
+    writer.join()
+    assert not failed
+    assert counts == sorted(counts)
+    assert all((count - 2) % 3 == 0 for count in counts)
+    assert len(list(library.papers())) == 2 + 36
+
+
+def test_a_page_that_did_not_change_is_not_read_again(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = b"""<rss version="2.0"><channel><item><link>https://blog.example/p/a</link><description>
+    &lt;a href="https://arxiv.org/abs/2303.00003"&gt;it&lt;/a&gt;</description></item></channel></rss>"""
+    said = {"etag": '"1"', "last-modified": "yesterday"}
+    asked: list[tuple[str | None, str | None]] = []
+
+    def get(
+        url: str, *, etag: str | None = None, modified: str | None = None, tries: int = 0
+    ) -> Answer:
+        asked.append((etag, modified))
+        known = etag == '"1"'
+        return Answer(url, 304 if known else 200, said, b"" if known else body)
+
+    client = Client()
+    monkeypatch.setattr(client, "get", get)
+    (first,) = ingest("feed", ["https://blog.example/feed"], library, client=client)
+    (second,) = ingest("feed", ["https://blog.example/feed"], library, client=client)
+    assert (first.posts, first.new, first.changed) == (1, 1, True)
+    assert (second.new, second.changed) == (0, False)
+    assert asked == [(None, None), ('"1"', "yesterday")]
+
+
+def test_a_bad_source_leaves_the_library_as_it_was(library: Library, tmp_path: Path) -> None:
+    list(library.papers())
+    version = table.opened(library.path).version
+    cut = tmp_path / "cut.xml"
+    cut.write_text('<rss version="2.0"><channel><item><title>x</title></item>')
+    with pytest.raises(InputError, match="cut off"):
+        ingest("feed", [str(cut)], library)
+    assert table.opened(library.path).version == version
