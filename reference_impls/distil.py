@@ -79,6 +79,56 @@ def self_attention(model: nn.Module, path: str, inputs: Input) -> Attention:
     return Attention(q, k, v, _real(inputs, seen))
 
 
+def every_other(depth: int, count: int) -> tuple[int, ...]:
+    """``count`` of ``depth`` blocks, evenly spread, the last one among them.
+
+    >>> every_other(6, 3), every_other(12, 4)
+    ((1, 3, 5), (2, 5, 8, 11))
+    """
+    return tuple((i + 1) * depth // count - 1 for i in range(count))
+
+
+def blocks_of(model: nn.Module) -> str:
+    """Path of the longest list of blocks that have one self-attention each.
+
+    Raises:
+        InputError: there is no such list; the attention modules that were found are named.
+    """
+    paths = attention_paths(model)
+    lists = [
+        path
+        for path, module in model.named_modules()
+        if isinstance(module, nn.ModuleList | nn.Sequential)
+        and len(module) > 1
+        and all(sum(p.startswith(f"{path}.{i}.") for p in paths) == 1 for i in range(len(module)))
+    ]
+    if not lists:
+        raise InputError(
+            f"{type(model).__name__} has no list of two or more blocks with one "
+            f"self-attention each; attention found at {', '.join(paths[:5])}"
+        )
+    longest: str = max(lists, key=lambda path: depth_of(model, path))
+    return longest
+
+
+def last_attention(model: nn.Module, blocks: str) -> str:
+    """Path of the self-attention in the last block."""
+    last = f"{blocks}.{depth_of(model, blocks) - 1}."
+    found = [path for path in attention_paths(model) if path.startswith(last)]
+    if not found:
+        raise InputError(f"no self-attention with known heads below {last[:-1]!r}")
+    return found[0]
+
+
+def depth_of(model: nn.Module, blocks: str) -> int:
+    """How many blocks the list at this path has."""
+    found = model.get_submodule(blocks)
+    if not isinstance(found, nn.ModuleList | nn.Sequential):
+        kind = type(found).__name__
+        raise InputError(f"{blocks!r} is a {kind}; name a ModuleList or Sequential")
+    return len(found)
+
+
 def _heads(module: nn.Module) -> int | None:
     if isinstance(module, nn.MultiheadAttention):
         return module.num_heads if module._qkv_same_embed_dim else None

@@ -55,7 +55,14 @@ from torch import Tensor, nn
 from octavo.errors import InputError
 from octavo.kernels.timing import ratio
 from octavo.reference_impls.calibration import changed
-from octavo.reference_impls.distil import Attention, attention_paths, self_attention
+from octavo.reference_impls.distil import (
+    Attention,
+    blocks_of,
+    depth_of,
+    every_other,
+    last_attention,
+    self_attention,
+)
 from octavo.reference_impls.inputs import Data, Input, batches
 from octavo.reference_impls.measurement import Measurement
 from octavo.reference_impls.plan import Layers, Plan, Weights
@@ -146,7 +153,7 @@ def plan(
         raise InputError("minilm: data has no batch; pass unlabelled text, ids and attention mask")
     teacher = copy.deepcopy(model).cpu().requires_grad_(False).eval()
     blocks = config.blocks or blocks_of(teacher)
-    depth = _depth(teacher, blocks)
+    depth = depth_of(teacher, blocks)
     count = depth // 2 if config.layers is None else config.layers
     chain = [count] if config.assistant is None else [config.assistant, count]
     _check_depths([depth, *chain])
@@ -194,55 +201,6 @@ def train(
         losses.append(value.item())
     student.requires_grad_(False)
     return losses
-
-
-def every_other(depth: int, count: int) -> tuple[int, ...]:
-    """``count`` of ``depth`` blocks, evenly spread, the last one among them.
-
-    >>> every_other(6, 3), every_other(12, 4)
-    ((1, 3, 5), (2, 5, 8, 11))
-    """
-    return tuple((i + 1) * depth // count - 1 for i in range(count))
-
-
-def blocks_of(model: nn.Module) -> str:
-    """Path of the longest list of blocks that have one self-attention each.
-
-    Raises:
-        InputError: there is no such list; the attention modules that were found are named.
-    """
-    paths = attention_paths(model)
-    lists = [
-        path
-        for path, module in model.named_modules()
-        if isinstance(module, nn.ModuleList | nn.Sequential)
-        and len(module) > 1
-        and all(sum(p.startswith(f"{path}.{i}.") for p in paths) == 1 for i in range(len(module)))
-    ]
-    if not lists:
-        raise InputError(
-            f"minilm: {type(model).__name__} has no list of two or more blocks with one "
-            f"self-attention each; attention found at {', '.join(paths[:5])}"
-        )
-    return max(lists, key=lambda path: _depth(model, path))
-
-
-def last_attention(model: nn.Module, blocks: str) -> str:
-    """Path of the self-attention in the last block."""
-    last = f"{blocks}.{_depth(model, blocks) - 1}."
-    found = [path for path in attention_paths(model) if path.startswith(last)]
-    if not found:
-        raise InputError(f"minilm: no self-attention with known heads below {last[:-1]!r}")
-    return found[0]
-
-
-def _depth(model: nn.Module, blocks: str) -> int:
-    """How many blocks the list at this path has."""
-    found = model.get_submodule(blocks)
-    if not isinstance(found, nn.ModuleList | nn.Sequential):
-        kind = type(found).__name__
-        raise InputError(f"minilm: {blocks!r} is a {kind}; name a ModuleList or Sequential")
-    return len(found)
 
 
 def _criterion(measure: Callable[[Attention, Attention], Tensor], blocks: str) -> Criterion:

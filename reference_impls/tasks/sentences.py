@@ -1,9 +1,9 @@
 """Real English sentences without a download, from docstrings, and a similarity task on them.
 
 The sources of installed packages are read as text, never imported. A sentence is kept when it
-reads as prose: 6 to 32 words, a capital first and a full stop last, hardly anything but letters. The same packages give the
-same sentences in the same order. A whole file belongs to training or to the held-out part, so that
-no boilerplate of one is met again in the other.
+reads as prose: 6 to 32 words, a capital first and a full stop last, hardly anything but letters.
+The same packages give the same sentences in the same order. A whole file belongs to training or to
+the held-out part, so that no boilerplate of one is met again in the other.
 
 The task: the cosine similarities of all pairs of held-out sentences, as one encoder orders them,
 against those of another encoder.
