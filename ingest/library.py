@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from octavo import catalog
 from octavo.catalog import Paper, paper_from_json
 from octavo.errors import InputError
-from octavo.ingest import encode, table
+from octavo.ingest import documents, encode, table
 from octavo.ingest.absorb import Known, Shelves, names
 from octavo.ingest.documents import Row, method_row, paper_row
 from octavo.ingest.linked import UNIDENTIFIED
@@ -259,8 +259,8 @@ def default_path() -> Path:
 
 
 def digest(root: Path) -> str:
-    """Fingerprint of a catalog: its records, words, and which methods run."""
-    mark = hashlib.sha256()
+    """Fingerprint of a catalog: its records and words, which methods run, what makes the rows."""
+    mark = hashlib.sha256(Path(documents.__file__).read_bytes())
     for path in sorted([root / "taxonomy.toml", *root.glob("papers/*"), *root.glob("methods/*")]):
         mark.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         mark.update(bytes([path.suffix == ".toml" and catalog.implemented(path.stem, root)]))
