@@ -19,7 +19,15 @@ from typing import Any
 from torch import Tensor
 
 from octavo.errors import InputError
-from octavo.kernels import csr_spmm, fake_quant, hadamard, int4_matmul, int8_matmul, stripe_conv2d
+from octavo.kernels import (
+    csr_spmm,
+    fake_quant,
+    hadamard,
+    int4_matmul,
+    int8_matmul,
+    kmeans_assign,
+    stripe_conv2d,
+)
 from octavo.kernels.runtime import backend, backends, cpu_flags, missing
 
 Packed = (
@@ -58,6 +66,7 @@ __all__ = [
     "hadamard",
     "int4_matmul",
     "int8_matmul",
+    "kmeans_assign",
     "load_packed",
     "missing",
     "stripe_conv2d",
