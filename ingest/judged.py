@@ -178,7 +178,7 @@ def _stem(word: str) -> str:
 
 
 def _discounted(gains: Sequence[int]) -> float:
-    return sum((2**gain - 1) / math.log2(rank + 1) for rank, gain in enumerate(gains[:DEPTH], 1))
+    return sum((2.0**gain - 1) / math.log2(rank + 1) for rank, gain in enumerate(gains[:DEPTH], 1))
 
 
 def _read(line: str, where: str) -> Judged:

@@ -25,7 +25,7 @@ from octavo.catalog import Paper, paper_from_json
 from octavo.errors import InputError
 from octavo.ingest import documents, encode, table
 from octavo.ingest.absorb import Known, Shelves, names
-from octavo.ingest.documents import Row, method_row, paper_row
+from octavo.ingest.documents import FORM, Row, meaning, method_row, paper_row
 from octavo.ingest.linked import UNIDENTIFIED
 from octavo.ingest.progress import Steps, silent
 from octavo.ingest.ranking import Hit, Wanted, ranked
@@ -75,7 +75,8 @@ class Library:
             for paper in papers:
                 shelves.put(paper)
             before = table.column(rows, "found", shelves.found.keys() | shelves.gone)
-            made = [paper_row(shelves.record(own), said) for own, said in shelves.found.items()]
+            words = catalog.taxonomy(self._root)
+            made = [paper_row(shelves.record(p), said, words) for p, said in shelves.found.items()]
             changed = [row for row in made if before.get(row["id"]) != row["found"]]
             self._commit(rows, changed, [f"paper:{own}" for own in shelves.gone & before.keys()])
         new = sum(row["id"] not in before for row in changed)
@@ -212,9 +213,10 @@ class Library:
         shelves = Shelves(papers, known, lambda _: None)
         for found in sorted(row["found"] for row in before if row["found"]):
             shelves.put(paper_from_json(json.loads(found)))
-        yield from (paper_row(shelves.record(own), said) for own, said in shelves.found.items())
-        yield from (paper_row(p, None) for p in papers.values() if p.id not in shelves.found)
         words = catalog.taxonomy(self._root)
+        for own, said in shelves.found.items():
+            yield paper_row(shelves.record(own), said, words)
+        yield from (paper_row(p, None, words) for p in papers.values() if p.id not in shelves.found)
         for method in catalog.methods(self._root).values():
             runs = catalog.implemented(method.id, self._root)
             yield method_row(method, papers, words, implemented=runs)
@@ -226,7 +228,8 @@ class Library:
         if not changed or self._encoder is None:
             return changed
         known: dict[str, Any] = table.vectors(rows, {row["digest"] for row in changed})
-        texts = {row["digest"]: row["text"] for row in changed if row["digest"] not in known}
+        late = (row for row in changed if row["digest"] not in known)
+        texts = {row["digest"]: meaning(row["text"]) for row in late}
         if texts:
             with self._steps("encoding texts", len(texts)) as advance:
                 made = self._encoder.encode(list(texts.values()), advance)
@@ -259,8 +262,8 @@ def default_path() -> Path:
 
 
 def digest(root: Path) -> str:
-    """Fingerprint of a catalog: its records and words, which methods run, what makes the rows."""
-    mark = hashlib.sha256(Path(documents.__file__).read_bytes())
+    """Fingerprint of a catalog: its records, words, which methods run, and how rows are made."""
+    mark = hashlib.sha256(FORM)
     for path in sorted([root / "taxonomy.toml", *root.glob("papers/*"), *root.glob("methods/*")]):
         mark.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         mark.update(bytes([path.suffix == ".toml" and catalog.implemented(path.stem, root)]))

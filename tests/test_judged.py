@@ -17,6 +17,11 @@ from octavo.ingest.library import Library
 from octavo.ingest.ranking import MODES, Hit
 
 ASKED = judged.queries()
+THEMES = {
+    *("pruning", "quantization", "distillation", "low-rank", "data-free", "architecture-search"),
+    *("adaptive-inference", "embedding-compression", "attention", "efficient-training"),
+    *("kv-cache", "efficient-prompting", "neural-codec"),
+}
 GRADES = st.lists(st.integers(0, 3), max_size=30)
 
 
@@ -32,9 +37,8 @@ def test_no_query_twice() -> None:
 
 
 def test_every_compression_theme_is_asked_for_in_both_halves() -> None:
-    themes = {method.theme for method in catalog.methods().values()}
     for half in judged.HALVES:
-        assert themes <= {each.id.rpartition("-")[0] for each in ASKED if each.half == half}
+        assert {each.id.rpartition("-")[0] for each in ASKED if each.half == half} >= THEMES
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.id)
