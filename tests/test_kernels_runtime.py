@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from octavo.kernels import csr_spmm, runtime
+from octavo.kernels import bars, csr_spmm, runtime
 
 ROOT = Path(__file__).parent.parent
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
@@ -245,3 +245,16 @@ def test_hot_loops_do_not_touch_the_stack() -> None:
             spills = [code for code in body if "mm" in code and re.search(r"\(%r[sb]p", code)]
             assert not spills, (path, spills)
     assert checked or not any("avx" in path.name for path in ISA_OBJECTS)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_every_kernel_has_bars_and_its_cases_run() -> None:
+    folders = {path.parent.name for path in (ROOT / "kernels").glob("*/generic.cpp")}
+    seen = set()
+    with torch.inference_mode():
+        for case in bars._cases(quick=True):
+            seen.add(case.kernel)
+            assert case.bar >= 1
+            assert case.peers
+            case.ours()
+    assert seen == folders
