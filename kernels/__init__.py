@@ -26,6 +26,7 @@ from octavo.kernels import (
     int4_matmul,
     int8_matmul,
     kmeans_assign,
+    pq_embedding,
     stripe_conv2d,
 )
 from octavo.kernels.runtime import backend, backends, cpu_flags, missing
@@ -35,12 +36,14 @@ Packed = (
     | int8_matmul.PackedInt8
     | csr_spmm.PackedCsr
     | stripe_conv2d.PackedStripes
+    | pq_embedding.PackedPq
 )
 FORMATS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Packed]] = {
     "int4": int4_matmul.load,
     "int8": int8_matmul.load,
     "csr": csr_spmm.load,
     "stripes": stripe_conv2d.load,
+    "pq": pq_embedding.load,
 }
 
 
@@ -69,5 +72,6 @@ __all__ = [
     "kmeans_assign",
     "load_packed",
     "missing",
+    "pq_embedding",
     "stripe_conv2d",
 ]
