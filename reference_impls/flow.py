@@ -13,6 +13,7 @@ flows out of it.
 | ReLU, GELU, tanh and kin| the identity (what ReLU is for values >= 0)                          |
 | softmax                 | shares of the sum, the sum held fixed; masked entries have no share  |
 | attention               | shares of query times key, times value                               |
+| product of two results  | each passes half of the flow back, so that no more goes in than out  |
 | embedding               | ones                                                                 |
 
 "Held fixed" means that no gradient goes through: a normalisation of a constant has none, and a
@@ -139,7 +140,30 @@ def _same(x: Tensor, *_: Any, **__: Any) -> Tensor:
 
 def _gated(x: Tensor, dim: int = -1) -> Tensor:
     left, right = x.chunk(2, dim)
-    return left * right
+    return _half(left) * _half(right)
+
+
+def _half(x: Tensor) -> Tensor:
+    """X itself, with half of its gradient."""
+    return 0.5 * x + 0.5 * x.detach()
+
+
+def _is_result(value: Any) -> bool:
+    """Whether a value was computed from weights; a weight itself was not."""
+    return isinstance(value, Tensor) and value.requires_grad and not value.is_leaf
+
+
+def _product(function: Rule) -> Rule:
+    """The product of two results (not of a weight and a result) shares the flow between them."""
+
+    def run(left: Any, right: Any, *rest: Any, **kwargs: Any) -> Any:
+        both = all(
+            isinstance(t, Tensor) and t.requires_grad and not t.is_leaf for t in (left, right)
+        )
+        pair = (_half(left), _half(right)) if both else (left, right)
+        return function(*pair, *rest, **kwargs)
+
+    return run
 
 
 def _attention(
@@ -150,12 +174,14 @@ def _attention(
     if enable_gqa:
         repeats = query.shape[-3] // key.shape[-3]
         key, value = (t.repeat_interleave(repeats, -3) for t in (key, value))
-    score = query @ key.transpose(-2, -1)  # (..., queries, keys); a common scale has no say
+    score = _half(query) @ _half(key).transpose(
+        -2, -1
+    )  # (..., queries, keys); a common scale has no say
     if is_causal:
         score = score.tril()
     if attn_mask is not None:
         score = score * attn_mask if attn_mask.dtype == torch.bool else score + attn_mask
-    return _share(score) @ value
+    return _half(_share(score)) @ _half(value)
 
 
 def _multi_head(
@@ -213,11 +239,16 @@ _ACTIVATIONS = (
     F.tanh, torch.tanh, Tensor.tanh, F.prelu, torch.prelu, F.logsigmoid, F.log_softmax,
     torch.log_softmax, Tensor.log_softmax, F.dropout, F.dropout1d, F.dropout2d, F.dropout3d,
 )  # fmt: skip
+_PRODUCTS = (
+    torch.matmul, torch.bmm, torch.mul, Tensor.matmul, Tensor.bmm, Tensor.mul,
+    Tensor.__matmul__, Tensor.__mul__,
+)  # fmt: skip
 _RULES: dict[Any, Rule] = {
     **{function: _no_bias(function) for function in _LINEAR},
     **dict.fromkeys(_ACTIVATIONS, _same),
     **dict.fromkeys((F.softmax, torch.softmax, Tensor.softmax), _share),
     **{function: _fixed(function) for function in (torch.rsqrt, Tensor.rsqrt)},
+    **{function: _product(function) for function in _PRODUCTS},
     F.batch_norm: _batch_norm,
     F.layer_norm: _layer_norm,
     F.rms_norm: _rms_norm,

@@ -38,12 +38,17 @@ Half of the six weights in one step: the path through unit 2 (10 and 10), and th
 >>> [step.keep.int().tolist() for step in kept.steps]
 [[[0, 0], [0, 1]], [[1, 1]]]
 
+Theorem 2 is about chains. A thin branch beside a wide one (the 1 x 1 shortcut of a residual block)
+carries little of the flow and may be pruned away whole; the plan's notes name it.
+
 Differs: biases and the shifts of norms take no part in the flow (R_SF has none; the released code
   adds their absolute values, which keep flow alive behind a layer that is already empty).
 Differs: a trained batch norm is its positive factor only; its running mean is not subtracted.
 Differs: layer, group and RMS norms, softmax and saturating activations are taken as fixed positive
   factors or as the identity, and embeddings give ones (see `flow`): the paper has no transformer,
   and a norm of the constant that ones give has no gradient at all.
+Differs: where two results are multiplied (attention, gates) each gets half of the flow: counted
+  in full, every block would send more flow into the layers before it than comes out of it.
 Differs: of equal scores the earlier weight stays, so that the number kept is exact.
 """
 
@@ -92,7 +97,8 @@ def plan(
         model: any module with Conv or Linear layers; it is left as it was.
         config: density and number of iterations.
         data: not needed.
-        example: an input of the right shape; its values do not matter. Guessed if None.
+        example: an input of the right shape; its values do not matter, and a small image costs
+            less: every iteration is a forward and a backward pass in float64. Guessed if None.
         generator: not needed, nothing is random.
 
     Returns:
@@ -175,7 +181,7 @@ def _notes(model: nn.Module, network: Network) -> tuple[str, ...]:
     said = {
         "left dense, never reached from the input": network.dense,
         "left dense, not a Conv or Linear weight": left_dense(model),
-        "no weight left": empty,
+        "no weight left, the flow takes another branch": empty,
     }
     return tuple(f"{what}: {', '.join(paths)}" for what, paths in said.items() if paths)
 

@@ -138,6 +138,31 @@ def test_a_six_layer_bert_encoder_is_pruned_everywhere_but_in_its_embeddings() -
     assert "embeddings.word_embeddings (Embedding)" in " ".join(plan.notes)
 
 
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds)
+def test_attention_and_gates_let_no_more_flow_in_than_out(seed: int) -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(6, 8)
+            self.query, self.key, self.value = (nn.Linear(8, 8) for _ in range(3))
+            self.norm, self.gate, self.last = nn.LayerNorm(8), nn.Linear(8, 8), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)  # (B, 3, 8)
+            q, k, v = (f(x).unflatten(-1, (2, 4)).mT for f in (self.query, self.key, self.value))
+            x = nn.functional.scaled_dot_product_attention(q.mT, k.mT, v.mT).flatten(-2)
+            x = nn.functional.glu(self.gate(self.norm(x)))
+            return self.last(x)
+
+    torch.manual_seed(seed)
+    total = {p: s.sum().item() for p, s in synflow.scores(Mixed(), torch.zeros(1, 3, 6)).items()}
+    flow = total["last"]
+    assert total["query"] + total["key"] + total["value"] == pytest.approx(flow, rel=1e-9)
+    for path in ("first", "gate"):
+        assert total[path] == pytest.approx(flow, rel=1e-9)
+
+
 def test_attention_asked_for_by_hand_and_by_torch_flows_alike() -> None:
     torch.manual_seed(0)
     query, key, value = torch.rand(3, 2, 4, 6, 8, dtype=torch.float64)
