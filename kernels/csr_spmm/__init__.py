@@ -6,7 +6,7 @@
     x       x                           (..., K) float32
     w       values, columns, starts     the non-zeros of W (N, K), by blocks of inputs
 
-The inputs are cut in blocks of 128 (256 where 95 % or more is zero): a block of x transposed stays
+The inputs are cut in blocks of 128 (256 where seven in eight or more are zero): a block of x transposed stays
 in the first-level cache while every row of W passes over it. A pruned weight never touches x, so a
 NaN behind a pruned weight does not spread.
 Packed: `values` (nnz,) float32 and `columns` (nnz,) uint8, the input's place in its block, both
@@ -72,7 +72,7 @@ def pack(weight: Tensor) -> PackedCsr:
     kept = int(torch.count_nonzero(weight))
     if kept > MOST_NONZEROS:
         raise InputError(f"csr_spmm: {kept} non-zeros; at most {MOST_NONZEROS}: split the rows")
-    block = 256 if kept <= 0.05 * weight.numel() else 128
+    block = 256 if 8 * kept <= weight.numel() else 128
     blocks = -(-k // block)
     cut = F.pad(weight, (0, blocks * block - k)).view(n, blocks, block).transpose(0, 1)  # (B, N, b)
     where = cut.nonzero()  # (nnz, 3), ordered by block, row, input
