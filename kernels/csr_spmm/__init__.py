@@ -6,9 +6,9 @@
     x       x                           (..., K) float32
     w       values, columns, starts     the non-zeros of W (N, K), by blocks of inputs
 
-The inputs are cut in blocks of 128 (256 where seven in eight or more are zero): a block of x transposed stays
-in the first-level cache while every row of W passes over it. A pruned weight never touches x, so a
-NaN behind a pruned weight does not spread.
+The inputs are cut in blocks of 128 (256 where seven in eight weights or more are zero): a block of
+x transposed stays near in the caches while every row of W passes over it. A pruned weight never
+touches x, so a NaN behind a pruned weight does not spread.
 Packed: `values` (nnz,) float32 and `columns` (nnz,) uint8, the input's place in its block, both
 ordered by block, row, input; `starts` (blocks, N + 1) int32, where each row begins.
 Source: blocked CSR as in Sparse GPU kernels for deep learning (arXiv 2006.10901), for CPU caches.
