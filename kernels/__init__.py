@@ -20,6 +20,7 @@ from torch import Tensor
 
 from octavo.errors import InputError
 from octavo.kernels import (
+    adder_conv2d,
     csr_spmm,
     fake_quant,
     hadamard,
@@ -61,6 +62,7 @@ def load_packed(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Packe
 
 __all__ = [
     "Packed",
+    "adder_conv2d",
     "backend",
     "backends",
     "cpu_flags",

@@ -1,0 +1,51 @@
+"""adder_conv2d against torch: patches and cdist forward, patches and clamp for the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+
+from octavo.kernels.adder_conv2d import adder_conv2d, reference_to_x
+from octavo.kernels.bars import Case, seeded
+from octavo.kernels.runtime import geometry
+
+
+def cases(quick: bool) -> Iterator[Case]:
+    """3x3 convolutions of a residual network; the gradient on a small one."""
+    for channels, side in ((128, 14),) if quick else ((64, 56), (128, 28), (256, 14)):
+        yield _forward(channels, side)
+    yield _to_x(16, 14)
+
+
+def _forward(channels: int, side: int) -> Case:
+    x = torch.randn(1, channels, side, side, generator=seeded())
+    weight = torch.randn(channels, channels, 3, 3, generator=seeded(1))
+    rows = weight.flatten(1)
+    return Case(
+        "adder_conv2d",
+        f"{channels}x{side}x{side} 3x3",
+        2.0 * weight.numel() * side * side,
+        lambda: adder_conv2d(x, weight, padding=1),
+        {
+            "unfold cdist": lambda: -torch.cdist(F.unfold(x, 3, padding=1).mT, rows, p=1.0),
+            "conv2d, multiplying": lambda: F.conv2d(x, weight, padding=1),
+        },
+        bar=20.0,
+    )
+
+
+def _to_x(channels: int, side: int) -> Case:
+    x = torch.randn(1, channels, side, side, generator=seeded())
+    weight = torch.randn(channels, channels, 3, 3, generator=seeded(1))
+    grad = torch.randn(1, channels, side, side, generator=seeded(2))
+    sizes = geometry.sizes("adder_conv2d", 3, 1, 1, 1)
+    return Case(
+        "adder_conv2d",
+        f"{channels}x{side}x{side} 3x3, gradient to x",
+        5.0 * weight.numel() * side * side,
+        lambda: torch.ops.octavo.adder_conv2d_to_x(grad, x, weight, sizes),
+        {"unfold clamp einsum": lambda: reference_to_x(grad, x, weight, sizes)},
+        bar=5.0,
+    )
