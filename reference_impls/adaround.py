@@ -23,6 +23,7 @@ fitted by gradient descent, and driven to 0 or 1 by a regulariser whose power fa
 By hand: two weights at 0.4 of a step, and inputs that always come as a pair (a, a). To the nearest,
 both go down and the output is short by 0.8 a; one up and one down leaves it 0.2 a too large.
 
+>>> from octavo.reference_impls.reconstruction import enumerate_roundings
 >>> w = torch.tensor([[0.4, 0.4]])
 >>> unit = torch.tensor([[1.0]])
 >>> pairs = torch.tensor([[1.0, 1.0], [2.0, 2.0]])
@@ -70,18 +71,14 @@ from octavo.reference_impls.reconstruction import (
     Chosen,
     Problem,
     choose,
-    enumerate_roundings,
     problem_of,
     targets,
 )
-from octavo.reference_impls.report import Report
-from octavo.reference_impls.tasks import digits, nets, rounded
+from octavo.reference_impls.tasks import digits, rounded
 from octavo.reference_impls.tasks.pruned import one_thread
-from octavo.reference_impls.train import accuracy, classify
 
 ZETA, GAMMA = 1.1, -0.1  # eq. (23)
 BITS = (4, 3, 2)
-PERCEPTRON, GROUP, BATCHES = (1024, 2048, 1024), 128, (1, 16)  # what is timed
 
 
 @dataclass(frozen=True)
@@ -110,6 +107,9 @@ class Rounding(NamedTuple):
     error: float  # mean squared error of f_a on the calibration inputs, of the codes kept
     error_nearest: float  # the same for nearest rounding
     learned: bool  # False where nearest rounding was at least as good and kept
+
+
+Learned = Mapping[int, Mapping[str, Rounding]]  # bits -> path -> what was decided
 
 
 def plan(
@@ -283,156 +283,74 @@ def claims(seeds: Sequence[int], quick: bool) -> Iterator[Measurement]:
     steps = Config(iterations=400, lr=0.025) if quick else Config(iterations=2000, lr=0.005)
     with one_thread():
         trained = [rounded.network(images, seed) for seed in seeds]
-        pairs = zip(trained, seeds, strict=True)
-        runs = [_run(net, images, steps, seed) for net, seed in pairs]
+        learned = [
+            _all_bits(net, images, steps, seed) for net, seed in zip(trained, seeds, strict=True)
+        ]
         results = [
-            *_comparison(runs, tuple(seeds), steps),
-            _random_first_layer(trained, images, tuple(seeds)),
-            _against_enumeration(images, tuple(seeds), steps),
+            *_comparison(trained, learned, images, steps, tuple(seeds)),
+            *_decisions(trained, learned, tuple(seeds)),
+            rounded.random_first_layer(trained, images, tuple(seeds)),
+            rounded.against_enumeration(
+                images, lambda toy, g: round_layer(toy, steps, g)[:2], steps.bits, tuple(seeds)
+            ),
         ]
     yield from results
-    yield from _native(seeds[0], quick)
+    few = Config(group=rounded.GROUP, iterations=2)  # neither size nor speed depends on the steps
+    generator = torch.Generator().manual_seed(seeds[0])
+    yield from rounded.native(
+        "int4", lambda net, x: plan(net, few, data=[x], example=x, generator=generator), seeds[0]
+    )
 
 
-class _Run(NamedTuple):
-    """One seed: accuracy in % and error by (rule, bits); undecided h and steps moved by bits."""
-
-    accuracy: dict[tuple[str, int], float]
-    error: dict[tuple[str, int], dict[str, float]]
-    decided: dict[int, float]
-    moved: dict[int, float]
-
-
-def _run(net: nn.Module, images: digits.Images, steps: Config, seed: int) -> _Run:
-    run = _Run({}, {}, {}, {})
-    generator = torch.Generator().manual_seed(seed)
-    inputs = [images.train[:256]]
+def _all_bits(net: nn.Module, images: digits.Images, steps: Config, seed: int) -> Learned:
+    """The roundings of all layers by path, for each number of bits."""
+    generator, inputs = torch.Generator().manual_seed(seed), [images.train[:256]]
     found = choose("adaround", net, inputs[0]).stages
-    for bits in BITS:
-        results = dict(round_layers(net, found, replace(steps, bits=bits), inputs, generator))
-        codes = [Codes(path, r.codes, r.scales, None, bits) for path, r in results.items()]
-        models = {"AdaRound": Plan(tuple(codes)).apply(net)}
-        for name, rule in rounded.simple_rules(generator).items():
-            models[name] = rounded.rounded_by(net, rule, bits)
-        for name, model in models.items():
-            run.accuracy[name, bits] = 100 * accuracy(model, images.test, images.test_labels)
-            run.error[name, bits] = rounded.layer_errors(net, model, images.test)
-        h = torch.cat([r.h.flatten() for r in results.values()])
-        run.decided[bits] = float(((2 * h - 1).abs() > 0.99).float().mean())
-        run.moved[bits] = max(_moved(net.get_submodule(p), r, bits) for p, r in results.items())
-    return run
-
-
-def _moved(layer: nn.Module, result: Rounding, bits: int) -> float:
-    """The longest way of a weight inside the clipping range, in steps of its grid."""
-    assert isinstance(layer.weight, Tensor)
-    low, high = quantizer.bounds(bits)
-    position = quantizer.positions(layer.weight, result.scales)
-    inside = (position >= low) & (position <= high)
-    return float((result.codes - position)[inside].abs().max())
+    return {
+        bits: dict(round_layers(net, found, replace(steps, bits=bits), inputs, generator))
+        for bits in BITS
+    }
 
 
 def _comparison(
-    runs: Sequence[_Run], seeds: tuple[int, ...], steps: Config
+    trained: Sequence[nn.Module],
+    learned: Sequence[Learned],
+    images: digits.Images,
+    steps: Config,
+    seeds: tuple[int, ...],
 ) -> Iterator[Measurement]:
-    names = list(dict.fromkeys(name for name, _ in runs[0].accuracy))
-    hits = {n: {b: [r.accuracy[n, b] for r in runs] for b in BITS} for n in names}
-    errors = {n: {b: [fmean(r.error[n, b].values()) for r in runs] for b in BITS} for n in names}
+    runs = []
+    for net, found, seed in zip(trained, learned, seeds, strict=True):
+        rules = rounded.simple_rules(torch.Generator().manual_seed(seed))
+        models = {}
+        for bits, layers in found.items():
+            models |= {(n, bits): rounded.rounded_by(net, r, bits) for n, r in rules.items()}
+            codes = [Codes(path, r.codes, r.scales, None, bits) for path, r in layers.items()]
+            models["AdaRound", bits] = Plan(tuple(codes)).apply(net)
+        runs.append(rounded.judged(net, models, images))
     said = f"{steps.iterations} steps a layer, lr {steps.lr}"
-    for bits in BITS:
-        gains = [_gain(run, bits) for run in runs]
-        yield Measurement(
-            f"error-{bits}bit", fmean(gains), pstdev(gains), 1.0, "nearest", seeds,
-            rounded.curves("Error of layer outputs", "mean squared error", errors, "log"),
-            f"geometric mean over the five layers, all rounded, held-out images; {said}",
-        )  # fmt: skip
-    for bits in BITS:
-        points = [a - n for a, n in zip(hits["AdaRound"][bits], hits["nearest"][bits], strict=True)]
-        each = ", ".join(f"{name} {fmean(hits[name][bits]):.1f}" for name in names)
-        yield Measurement(
-            f"accuracy-{bits}bit", fmean(points), pstdev(points), fmean(hits["nearest"][bits]),
-            "nearest", seeds, rounded.curves("Test accuracy", "accuracy, %", hits),
-            f"accuracy in %: {each}; {said}",
-        )  # fmt: skip
-    decided = {bits: [run.decided[bits] for run in runs] for bits in BITS}
+    yield from rounded.comparison(runs, "AdaRound", BITS, seeds, said)
+
+
+def _decisions(
+    trained: Sequence[nn.Module], learned: Sequence[Learned], seeds: tuple[int, ...]
+) -> Iterator[Measurement]:
+    """How many h are 0 or 1 at the end, and the longest way of a weight on its grid."""
+    decided = {bits: [_decided(found[bits]) for found in learned] for bits in BITS}
     each = ", ".join(f"{fmean(decided[bits]):.3f} at {bits} bits" for bits in BITS)
     yield Measurement(
-        "binary-h", fmean(decided[4]), pstdev(decided[4]), None, None, seeds,
-        note=f"at 4 bits, the paper's; {each}; {said}",
+        "binary-h", fmean(decided[4]), pstdev(decided[4]), seeds=seeds,
+        note=f"the value is that at 4 bits, as in the paper; {each}",
     )  # fmt: skip
-    moved = max(way for run in runs for way in run.moved.values())
-    yield Measurement("one-step", moved, seeds=seeds, note="the longest way of all layers and bits")
+    ways = [
+        quantizer.longest_way(net.get_parameter(f"{path}.weight"), r.codes, r.scales, bits)
+        for net, found in zip(trained, learned, strict=True)
+        for bits, layers in found.items()
+        for path, r in layers.items()
+    ]
+    yield Measurement("one-step", max(ways), seeds=seeds, note="longest of all layers and bits")
 
 
-def _gain(run: _Run, bits: int) -> float:
-    """Nearest over AdaRound, geometric mean of the layers' ratios."""
-    ours, theirs = run.error["AdaRound", bits], run.error["nearest", bits]
-    return math.exp(fmean(math.log(theirs[path] / ours[path]) for path in ours))
-
-
-def _random_first_layer(
-    trained: Sequence[nn.Module], images: digits.Images, seeds: tuple[int, ...]
-) -> Measurement:
-    shares = []
-    for net, seed in zip(trained, seeds, strict=True):
-        rules = rounded.simple_rules(torch.Generator().manual_seed(seed))
-
-        def loss(rule: rounded.Rule, net: nn.Module = net) -> float:
-            model = rounded.rounded_by(net, rule, 4, ("0",))
-            return float(classify(model, images.test, images.test_labels))
-
-        at_nearest = loss(rules["nearest"])
-        shares.append(fmean(loss(rules["stochastic"]) < at_nearest for _ in range(100)))
-    return Measurement(
-        "random-rounding-beats-nearest", fmean(shares), pstdev(shares), None, None, seeds,
-        note="100 stochastic roundings a seed of the first convolution (144 weights); test loss",
-    )  # fmt: skip
-
-
-def _against_enumeration(
-    images: digits.Images, seeds: tuple[int, ...], steps: Config
-) -> Measurement:
-    """One output of 16 weights on 4 x 4 patches of digits, 4 bits: neighbours go together."""
-    patches = nn.functional.unfold(images.train[:256], 4, stride=2)  # (256, 16, 9)
-    rows = patches.movedim(1, 2).reshape(-1, 16)  # (2304, 16)
-    ratios, at_nearest = [], []
-    for seed in seeds:
-        generator = torch.Generator().manual_seed(seed)
-        weight = torch.randn(1, 16, generator=generator)
-        toy = Problem(weight, None, rows.unsqueeze(1), rows @ weight.T, lambda x: x)
-        result = round_layer(toy, steps, generator)
-        best = enumerate_roundings(weight[0], result.scales[0], rows.T @ rows, steps.bits).loss
-        ratios.append(result.error * len(rows) / best)
-        at_nearest.append(result.error_nearest * len(rows) / best)
-    return Measurement(
-        "near-optimal-qubo", fmean(ratios), pstdev(ratios), fmean(at_nearest), "nearest", seeds,
-        note="16 weights, 65,536 roundings, inputs are patches of digits",
-    )  # fmt: skip
-
-
-def _native(seed: int, quick: bool) -> Iterator[Measurement]:
-    """Size and milliseconds of linear layers; neither depends on how long the rounding learned."""
-    torch.manual_seed(seed)
-    net, inner = nets.mlp(PERCEPTRON).eval(), Config(group=GROUP, iterations=2 if quick else 20)
-    x = torch.randn(max(BATCHES), PERCEPTRON[0])
-    codes = plan(net, inner, data=[x], example=x, generator=torch.Generator().manual_seed(seed))
-    reports = [_report(codes, net, x[:batch]) for batch in BATCHES]
-    before, after = reports[0].bytes_before, reports[0].bytes_after
-    sizes = f"linear layers {PERCEPTRON} with ReLU, groups of {GROUP}"
-    yield Measurement(
-        "int4-size", before / after, None, 1.0, "dense float32", (seed,),
-        note=f"{sizes}: {before:,} bytes to {after:,}",
-    )  # fmt: skip
-    faster = [report.speed_up for report in reports]
-    each = ", ".join(f"{f:.2f} at {b}" for f, b in zip(faster, BATCHES, strict=True))
-    yield Measurement(
-        "int4-ms", min(faster), None, 1.0, "dense float32", (seed,),
-        note=f"{sizes}; least of the batch sizes: {each}; {reports[0].backend} kernels on "
-        f"{reports[0].machine}",
-    )  # fmt: skip
-
-
-def _report(codes: Plan, net: nn.Module, x: Tensor) -> Report:
-    report = codes.materialise(net, x, prefer="native").report
-    assert isinstance(report, Report)
-    return report
+def _decided(layers: Mapping[str, Rounding]) -> float:
+    h = torch.cat([rounding.h.flatten() for rounding in layers.values()])
+    return float(((2 * h - 1).abs() > 0.99).float().mean())

@@ -158,6 +158,16 @@ def expand(scales: Tensor, weight: Tensor, group: int | None = None) -> Tensor:
     return ungrouped(scales.unsqueeze(2).expand_as(grouped(weight, group)), weight)
 
 
+def longest_way(
+    weight: Tensor, codes: Tensor, scales: Tensor, bits: int, group: int | None = None
+) -> float:
+    """The largest |quantized weight - weight| in steps, of weights inside the clipping range."""
+    low, high = bounds(bits)
+    position = positions(weight, scales, group)
+    inside = (position >= low) & (position <= high)
+    return float((codes - position)[inside].abs().max()) if bool(inside.any()) else 0.0
+
+
 def _extent(parts: Tensor, per_tensor: bool) -> Tensor:
     """Largest magnitude of each group, (N, groups)."""
     if not bool(torch.isfinite(parts).all()):
