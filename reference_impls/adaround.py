@@ -322,7 +322,7 @@ def _comparison(
     runs = []
     for net, found, seed in zip(trained, learned, seeds, strict=True):
         rules = rounded.simple_rules(torch.Generator().manual_seed(seed))
-        models = {}
+        models: dict[rounded.Key, nn.Module] = {}
         for bits, layers in found.items():
             models |= {(n, bits): rounded.rounded_by(net, r, bits) for n, r in rules.items()}
             codes = [Codes(path, r.codes, r.scales, None, bits) for path, r in layers.items()]
