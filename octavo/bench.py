@@ -74,6 +74,7 @@ def run(
 def record(method: str, results: Sequence[Result], root: Path = catalog.ROOT) -> None:
     """Append results to the ledger of a method: all of them or none."""
     path = root / "results" / f"{method}.jsonl"
+    path.parent.mkdir(exist_ok=True)
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     lines = [json.dumps(asdict(r), ensure_ascii=False, allow_nan=False) + "\n" for r in results]
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{method}.")
