@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from octavo import catalog
 from octavo.catalog import Paper, paper_from_json
 from octavo.errors import InputError
-from octavo.ingest import documents, encode, table
+from octavo.ingest import encode, table
 from octavo.ingest.absorb import Known, Shelves, names
 from octavo.ingest.documents import FORM, Row, meaning, method_row, paper_row
 from octavo.ingest.linked import UNIDENTIFIED

@@ -42,7 +42,7 @@ def _patches(x: Tensor, sizes: Sequence[int]) -> Tensor:
 def reference(x: Tensor, weight: Tensor, sizes: Sequence[int]) -> Tensor:
     """The oracle, in torch: (B, C, H, W) -> (B, N, H', W'). sizes: see `geometry.sizes`."""
     apart = _patches(x, sizes).unsqueeze(1) - weight.flatten(1).unsqueeze(-1)  # (B, N, K, pixels)
-    return -apart.abs().sum(2).unflatten(-1, geometry.extent(x, sizes))
+    return -apart.abs().sum(2).view(-1, len(weight), *geometry.extent(x, sizes))
 
 
 def reference_to_x(grad: Tensor, x: Tensor, weight: Tensor, sizes: Sequence[int]) -> Tensor:
