@@ -28,7 +28,6 @@ lint: $(INSTALLED)
 	$(BIN)/mypy --strict -p octavo
 	PYTHONPATH=. $(BIN)/lint-imports
 	$(BIN)/octavo catalog check
-	$(BIN)/octavo bench --stale
 
 pytest: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
