@@ -21,6 +21,7 @@ from torch import Tensor
 from octavo.errors import InputError
 from octavo.kernels import (
     adder_conv2d,
+    bit_pack,
     csr_spmm,
     fake_quant,
     hadamard,
@@ -65,6 +66,7 @@ __all__ = [
     "adder_conv2d",
     "backend",
     "backends",
+    "bit_pack",
     "cpu_flags",
     "csr_spmm",
     "fake_quant",

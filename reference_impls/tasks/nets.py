@@ -28,6 +28,15 @@ def mlp(widths: Sequence[int], bias: bool = True) -> nn.Sequential:
     return initialised(nn.Sequential(*layers[:-1]))
 
 
+def perceptron(width: int = 1024) -> nn.Sequential:
+    """Two linear layers wide enough for size and speed to be worth measuring.
+
+    >>> [tuple(p.shape) for p in perceptron(4).parameters()]
+    [(8, 4), (8,), (4, 8), (4,)]
+    """
+    return mlp((width, 2 * width, width))
+
+
 def vgg(
     channels: int, classes: int, widths: Sequence[int], *, size: int = 32, norm: bool = True
 ) -> nn.Sequential:
