@@ -124,6 +124,7 @@ def test_a_nan_stays_and_gets_no_gradient(isa: str) -> None:
     assert to_scale.isnan()
 
 
+@pytest.mark.skipif(not runtime.is_native(), reason="the sums of torch depend on its threads")
 @pytest.mark.parametrize("axis", [None, 0, 2])
 def test_threads_do_not_change_a_bit(isa: str, threads: int, axis: int | None) -> None:
     x = torch.randn(48, 300, 128, generator=seeded(0))  # enough work for the pool
