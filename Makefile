@@ -16,6 +16,7 @@ export HF_HUB_OFFLINE ?= 1
 
 run: $(INSTALLED)
 	@$(BIN)/octavo --library $(RUN) ingest followed || test $$? -eq 3
+	@$(BIN)/octavo --library $(RUN) search "prune a network at initialization without any data" --limit 3
 	@$(BIN)/octavo --library $(RUN) site build
 	@$(BIN)/octavo run synflow --model octavo.reference_impls.tasks.nets:perceptron --set density=0.05 --set iterations=10
 	@if [ "$(SERVE)" = 1 ]; then $(BIN)/octavo site serve --port $(PORT); fi
