@@ -26,7 +26,7 @@ from octavo.errors import InputError
 from octavo.ingest.addresses import DialError, dial
 from octavo.ingest.decoding import TransientError, decoded
 
-USER_AGENT = "octavo/0.1 (+https://pypi.org/project/octavo/; a reader of paper feeds)"
+USER_AGENT = "octavo/0.1 (a reader of paper feeds)"
 MEBIBYTE = 1024 * 1024
 REDIRECTS = {301, 302, 303, 307, 308}
 BUSY = {429, 500, 502, 503, 504}
