@@ -26,7 +26,7 @@ from torch import Tensor
 from octavo.errors import InputError
 from octavo.kernels import runtime
 from octavo.kernels.runtime import door
-from octavo.kernels.runtime.registration import register
+from octavo.kernels.runtime.operation import define, to_x_and_bias
 
 VERSION = 1
 TABLES = ("values", "columns", "starts")
@@ -139,19 +139,18 @@ def _fake(
     return x.new_empty((*x.shape[:-1], n))
 
 
-def _gradient(
+def _to_x(
     grad: Tensor, x: Tensor, values: Tensor, columns: Tensor, starts: Tensor, bias: Tensor | None,
     n: int, k: int, block: int,
 ) -> Tensor:  # fmt: skip
-    """To x."""
+    """The gradient to x."""
     return grad @ unpack(PackedCsr(values, columns, starts, n, k, block))
 
 
-register(
+define(
     "csr_spmm(Tensor x, Tensor values, Tensor columns, Tensor starts, Tensor? bias, "
     "int n, int k, int block) -> Tensor",
     _run,
     _fake,
-    _gradient,
-    bias_axis=-1,
+    to_x_and_bias(_to_x, bias_axis=-1),
 )

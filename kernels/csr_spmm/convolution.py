@@ -17,7 +17,7 @@ from octavo.kernels import runtime
 from octavo.kernels.csr_spmm import PackedCsr, unpack
 from octavo.kernels.runtime import door, geometry
 from octavo.kernels.runtime.geometry import Pair
-from octavo.kernels.runtime.registration import register
+from octavo.kernels.runtime.operation import define, to_x_and_bias
 
 
 def reference_conv2d(x: Tensor, weight: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -76,11 +76,11 @@ def _fake(
     return x.new_empty((x.shape[0], n, *geometry.extent(x, sizes)))
 
 
-def _gradient(
+def _to_x(
     grad: Tensor, x: Tensor, values: Tensor, columns: Tensor, starts: Tensor, bias: Tensor | None,
     n: int, block: int, sizes: Sequence[int],
 ) -> Tensor:  # fmt: skip
-    """To x."""
+    """The gradient to x."""
     kernel, stride, padding, dilation = (list(sizes[i : i + 2]) for i in (0, 2, 4, 6))
     k = x.shape[1] * kernel[0] * kernel[1]
     weight = unpack(PackedCsr(values, columns, starts, n, k, block)).view(n, -1, *kernel)
@@ -88,11 +88,10 @@ def _gradient(
     return to_x
 
 
-register(
+define(
     "csr_conv2d(Tensor x, Tensor values, Tensor columns, Tensor starts, Tensor? bias, "
     "int n, int block, int[] sizes) -> Tensor",
     _run,
     _fake,
-    _gradient,
-    bias_axis=1,
+    to_x_and_bias(_to_x, bias_axis=1),
 )

@@ -26,7 +26,7 @@ from torch import Tensor
 from octavo.errors import InputError
 from octavo.kernels import runtime
 from octavo.kernels.runtime import activations, door, panels
-from octavo.kernels.runtime.registration import register
+from octavo.kernels.runtime.operation import define, to_x_and_bias
 
 VERSION = 1
 OFFSET = 8
@@ -140,20 +140,19 @@ def _fake(
     return x.new_empty((*x.shape[:-1], n))
 
 
-def _gradient(
+def _to_x(
     grad: Tensor, x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None,
     n: int, k: int, group: int,
 ) -> Tensor:  # fmt: skip
-    """To x, as if activations were not rounded (straight through)."""
+    """The gradient to x, as if activations were not rounded (straight through)."""
     whole, steps = unpack(PackedInt4(codes, scales, n, k, group))
     return grad @ (whole * steps.repeat_interleave(group, dim=1))
 
 
-register(
+define(
     "int4_matmul(Tensor x, Tensor codes, Tensor scales, Tensor? bias, "
     "int n, int k, int group) -> Tensor",
     _run,
     _fake,
-    _gradient,
-    bias_axis=-1,
+    to_x_and_bias(_to_x, bias_axis=-1),
 )

@@ -17,7 +17,7 @@ from octavo.kernels import runtime
 from octavo.kernels.int4_matmul import PackedInt4, reference, unpack
 from octavo.kernels.runtime import door, geometry
 from octavo.kernels.runtime.geometry import Pair
-from octavo.kernels.runtime.registration import register
+from octavo.kernels.runtime.operation import define, to_x_and_bias
 
 
 def reference_conv2d(
@@ -83,11 +83,11 @@ def _fake(
     return x.new_empty((x.shape[0], tall, wide, n)).permute(0, 3, 1, 2)
 
 
-def _gradient(
+def _to_x(
     grad: Tensor, x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None,
     n: int, group: int, sizes: Sequence[int],
 ) -> Tensor:  # fmt: skip
-    """To x, as if activations were not rounded (straight through)."""
+    """The gradient to x, as if activations were not rounded (straight through)."""
     kernel, stride, padding, dilation = (list(sizes[i : i + 2]) for i in (0, 2, 4, 6))
     k = x.shape[1] * kernel[0] * kernel[1]
     whole, steps = unpack(PackedInt4(codes, scales, n, k, group))
@@ -96,11 +96,10 @@ def _gradient(
     return to_x
 
 
-register(
+define(
     "int4_conv2d(Tensor x, Tensor codes, Tensor scales, Tensor? bias, "
     "int n, int group, int[] sizes) -> Tensor",
     _run,
     _fake,
-    _gradient,
-    bias_axis=1,
+    to_x_and_bias(_to_x, bias_axis=1),
 )

@@ -1,6 +1,6 @@
-"""Give an operation to torch whose gradient goes to any of its inputs.
+"""Give an operation to torch: schema, CPU implementation, shapes for tracing, gradient.
 
-`registration.register` is for packed weights, whose gradient goes to x and the bias alone.
+A defined operation passes through `torch.compile`, `torch.export` and autograd as torch's own do.
 """
 
 from __future__ import annotations
@@ -35,3 +35,18 @@ def define(schema: str, run: Run, fake: Run, backward: Backward | None = None) -
         return backward(grad, tuple(ctx.needs_input_grad), *inputs)
 
     torch.library.register_autograd(name, call_backward, setup_context=setup)
+
+
+def to_x_and_bias(to_x: Callable[..., Tensor], bias_axis: int) -> Backward:
+    """The gradient of an operation on a packed weight, which is a constant: to x and to the bias.
+
+    to_x takes (grad of y, *inputs); bias_axis is the axis of y that the bias runs along.
+    """
+
+    def backward(grad: Tensor, needs: Any, *inputs: Any) -> tuple[Tensor | None, ...]:
+        others = [d for d in range(grad.dim()) if d != bias_axis % grad.dim()]
+        summed = grad.sum(others) if others and any(needs[1:]) else grad
+        to_bias = (summed if asks else None for asks in needs[1:])
+        return to_x(grad, *inputs) if needs[0] else None, *to_bias
+
+    return backward

@@ -28,7 +28,7 @@ from octavo.errors import InputError
 from octavo.kernels import runtime
 from octavo.kernels.runtime import door, geometry
 from octavo.kernels.runtime.geometry import Pair
-from octavo.kernels.runtime.registration import register
+from octavo.kernels.runtime.operation import define, to_x_and_bias
 
 VERSION = 1
 TABLES = ("values", "filters", "starts")
@@ -166,11 +166,11 @@ def _fake(
     return x.new_empty((x.shape[0], n, *geometry.extent(x, sizes)))
 
 
-def _gradient(
+def _to_x(
     grad: Tensor, x: Tensor, values: Tensor, filters: Tensor, starts: Tensor, bias: Tensor | None,
     n: int, sizes: Sequence[int],
 ) -> Tensor:  # fmt: skip
-    """To x."""
+    """The gradient to x."""
     kernel, stride, padding, dilation = (list(sizes[i : i + 2]) for i in (0, 2, 4, 6))
     shape = (n, x.shape[1], kernel[0], kernel[1])
     weight, _ = unpack(PackedStripes(values, filters, starts, shape))
@@ -178,11 +178,10 @@ def _gradient(
     return to_x
 
 
-register(
+define(
     "stripe_conv2d(Tensor x, Tensor values, Tensor filters, Tensor starts, Tensor? bias, "
     "int n, int[] sizes) -> Tensor",
     _run,
     _fake,
-    _gradient,
-    bias_axis=1,
+    to_x_and_bias(_to_x, bias_axis=1),
 )
