@@ -13,7 +13,6 @@ from torch import Tensor
 
 from octavo.errors import InputError
 from octavo.kernels import (
-    backend,
     csr_spmm,
     int4_matmul,
     int8_matmul,
@@ -32,28 +31,10 @@ pytestmark = pytest.mark.skipif(not NATIVE, reason="native kernels are not built
 
 
 def each_isa() -> Iterator[str]:
-    """Each instruction set in turn; the one in use comes back afterwards."""
+    """Each instruction set in turn."""
     for name in NATIVE:
         runtime.native.use(name)
         yield name
-    runtime.native.use(backend() if backend() in NATIVE else NATIVE[0])
-
-
-@pytest.fixture(params=NATIVE)
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set, one a test."""
-    runtime.native.use(request.param)
-    yield request.param
-    runtime.native.use(backend() if backend() in NATIVE else NATIVE[0])
-
-
-@pytest.fixture(params=[1, 2, 3])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """One, two and three threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from octavo.errors import InputError
-from octavo.kernels import backend, runtime
+from octavo.kernels import runtime
 from octavo.kernels.hadamard import hadamard, reference
 
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
@@ -19,23 +17,6 @@ EPSILON = torch.finfo(torch.float32).eps
 some = settings(max_examples=40, deadline=None)
 
 pytestmark = pytest.mark.skipif(not NATIVE, reason="native kernels are not built here")
-
-
-@pytest.fixture(params=NATIVE)
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set in turn; the one in use comes back afterwards."""
-    runtime.native.use(request.param)
-    yield request.param
-    runtime.native.use(backend() if backend() in NATIVE else NATIVE[0])
-
-
-@pytest.fixture(params=[1, 2, 3])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """One, two and three threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 def rows(*sizes: int, seed: int = 0) -> Tensor:

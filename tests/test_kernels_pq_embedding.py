@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,30 +9,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from octavo.errors import InputError
-from octavo.kernels import backend, load_packed, runtime
+from octavo.kernels import load_packed, runtime
 from octavo.kernels.pq_embedding import PackedPq, encode, pack, pq_embedding, reference
 
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
 some = settings(max_examples=40, deadline=None)
 
 pytestmark = pytest.mark.skipif(not NATIVE, reason="native kernels are not built here")
-
-
-@pytest.fixture(params=NATIVE)
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set in turn; the one in use comes back afterwards."""
-    runtime.native.use(request.param)
-    yield request.param
-    runtime.native.use(backend() if backend() in NATIVE else NATIVE[0])
-
-
-@pytest.fixture(params=[1, 2, 3])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """One, two and three threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 def table(words: int, groups: int, size: int, piece: int, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -35,8 +35,7 @@ from octavo.kernels.runtime.operation import define
 
 def _patches(x: Tensor, sizes: Sequence[int]) -> Tensor:
     """Inputs under each output pixel: (B, K, H' * W')."""
-    kernel, stride, padding, dilation = (tuple(sizes[i : i + 2]) for i in (0, 2, 4, 6))
-    return F.unfold(x, kernel, dilation, padding, stride)
+    return geometry.unfold(x, sizes).transpose(1, 2)
 
 
 def reference(x: Tensor, weight: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -77,9 +76,8 @@ def adder_conv2d(
             "it must be a non-empty float32 (N, C, Kh, Kw)"
         )
     n, c, kh, kw = weight.shape
-    sizes = geometry.sizes("adder_conv2d", (kh, kw), stride, padding, dilation)
-    door.check_input("adder_conv2d", x, bias, inner=c, axis=-3, n=n)
-    geometry.check_fits("adder_conv2d", x, c, sizes)
+    place = (stride, padding, dilation)
+    sizes = geometry.enter("adder_conv2d", x, bias, (kh, kw), place, n=n, k=c * kh * kw)
     short = door.takes_short_way(x, bias) and door.takes_short_way(x, weight)
     y: Tensor = (_run if short else torch.ops.octavo.adder_conv2d)(x, weight, bias, sizes)
     return y
@@ -99,7 +97,7 @@ def _run(x: Tensor, weight: Tensor, bias: Tensor | None, sizes: Sequence[int]) -
 
 def _fake(x: Tensor, weight: Tensor, bias: Tensor | None, sizes: Sequence[int]) -> Tensor:
     """The shape of the answer, for tracing."""
-    return x.new_empty((x.shape[0], weight.shape[0], *geometry.extent(x, sizes)))
+    return geometry.image(x, len(weight), sizes)
 
 
 def _run_to_x(grad: Tensor, x: Tensor, weight: Tensor, sizes: Sequence[int]) -> Tensor:

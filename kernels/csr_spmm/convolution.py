@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.grad import conv2d_input
 
-from octavo.errors import InputError
 from octavo.kernels import runtime
 from octavo.kernels.csr_spmm import PackedCsr, unpack
 from octavo.kernels.runtime import door, geometry
@@ -22,8 +19,7 @@ from octavo.kernels.runtime.operation import define, to_x_and_bias
 
 def reference_conv2d(x: Tensor, weight: Tensor, sizes: Sequence[int]) -> Tensor:
     """The oracle, in torch, weight (N, C * Kh * Kw): (B, C, H, W) -> (B, N, H', W')."""
-    shaped = weight.view(weight.shape[0], x.shape[1], *sizes[:2])
-    return F.conv2d(x, shaped, None, sizes[2:4], sizes[4:6], sizes[6:8])
+    return geometry.convolve(x, weight, sizes)
 
 
 def csr_conv2d(
@@ -40,12 +36,8 @@ def csr_conv2d(
     Raises:
         InputError: x or bias of another dtype, device or shape; a kernel larger than its input.
     """
-    sizes = geometry.sizes("csr_conv2d", kernel, stride, padding, dilation)
-    channels, rest = divmod(packed.k, sizes[0] * sizes[1])
-    if rest:
-        raise InputError(f"csr_conv2d: kernel={kernel} does not divide in={packed.k}")
-    door.check_input("csr_conv2d", x, bias, inner=channels, axis=-3, n=packed.n)
-    geometry.check_fits("csr_conv2d", x, channels, sizes)
+    place = (stride, padding, dilation)
+    sizes = geometry.enter("csr_conv2d", x, bias, kernel, place, n=packed.n, k=packed.k)
     call = _run if door.takes_short_way(x, bias) else torch.ops.octavo.csr_conv2d
     y: Tensor = call(x, *packed[:3], bias, packed.n, packed.block, sizes)
     return y
@@ -57,8 +49,8 @@ def _run(
 ) -> Tensor:  # fmt: skip
     """One eager call on the backend in use."""
     if not runtime.is_native():
-        k = x.shape[1] * sizes[0] * sizes[1]
-        y = reference_conv2d(x, unpack(PackedCsr(values, columns, starts, n, k, block)), sizes)
+        packed = PackedCsr(values, columns, starts, n, geometry.patch(x, sizes), block)
+        y = reference_conv2d(x, unpack(packed), sizes)
         return y if bias is None else y + bias[:, None, None]
     out = _fake(x, values, columns, starts, bias, n, block, sizes)
     bias = None if bias is None else bias.contiguous()
@@ -73,7 +65,7 @@ def _fake(
     n: int, block: int, sizes: Sequence[int],
 ) -> Tensor:  # fmt: skip
     """The shape of the answer, for tracing."""
-    return x.new_empty((x.shape[0], n, *geometry.extent(x, sizes)))
+    return geometry.image(x, n, sizes)
 
 
 def _to_x(
@@ -81,11 +73,8 @@ def _to_x(
     n: int, block: int, sizes: Sequence[int],
 ) -> Tensor:  # fmt: skip
     """The gradient to x."""
-    kernel, stride, padding, dilation = (list(sizes[i : i + 2]) for i in (0, 2, 4, 6))
-    k = x.shape[1] * kernel[0] * kernel[1]
-    weight = unpack(PackedCsr(values, columns, starts, n, k, block)).view(n, -1, *kernel)
-    to_x: Tensor = conv2d_input(list(x.shape), weight, grad, stride, padding, dilation)  # type: ignore[no-untyped-call]
-    return to_x
+    packed = PackedCsr(values, columns, starts, n, geometry.patch(x, sizes), block)
+    return geometry.gradient_to_x(grad, x, unpack(packed), sizes)
 
 
 define(

@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.grad import conv2d_input
 
-from octavo.errors import InputError
 from octavo.kernels import runtime
 from octavo.kernels.int4_matmul import PackedInt4, reference, unpack
 from octavo.kernels.runtime import door, geometry
@@ -24,9 +21,7 @@ def reference_conv2d(
     x: Tensor, codes: Tensor, scales: Tensor, group: int, sizes: Sequence[int]
 ) -> Tensor:
     """The oracle, in torch: (B, C, H, W) -> (B, N, H', W')."""
-    kernel, stride, padding, dilation = (tuple(sizes[i : i + 2]) for i in (0, 2, 4, 6))
-    patches = F.unfold(x, kernel, dilation, padding, stride).transpose(1, 2)  # (B, H' W', K)
-    y = reference(patches, codes, scales, group)  # (B, H' W', N)
+    y = reference(geometry.unfold(x, sizes), codes, scales, group)  # (B, H' W', N)
     return y.transpose(1, 2).reshape(x.shape[0], codes.shape[0], *geometry.extent(x, sizes))
 
 
@@ -44,12 +39,8 @@ def int4_conv2d(
     Raises:
         InputError: x or bias of another dtype, device or shape; a kernel larger than its input.
     """
-    sizes = geometry.sizes("int4_conv2d", kernel, stride, padding, dilation)
-    channels, rest = divmod(packed.k, sizes[0] * sizes[1])
-    if rest:
-        raise InputError(f"int4_conv2d: kernel={kernel} does not divide in={packed.k}")
-    door.check_input("int4_conv2d", x, bias, inner=channels, axis=-3, n=packed.n)
-    geometry.check_fits("int4_conv2d", x, channels, sizes)
+    place = (stride, padding, dilation)
+    sizes = geometry.enter("int4_conv2d", x, bias, kernel, place, n=packed.n, k=packed.k)
     call = _run if door.takes_short_way(x, bias) else torch.ops.octavo.int4_conv2d
     y: Tensor = call(x, *packed[:2], bias, packed.n, packed.group, sizes)
     return y
@@ -61,7 +52,7 @@ def _run(
 ) -> Tensor:  # fmt: skip
     """One eager call on the backend in use."""
     if not runtime.is_native():
-        packed = PackedInt4(codes, scales, n, x.shape[1] * sizes[0] * sizes[1], group)
+        packed = PackedInt4(codes, scales, n, geometry.patch(x, sizes), group)
         y = reference_conv2d(x, *unpack(packed), group, sizes)
         y = y if bias is None else y + bias[:, None, None]
         return y.contiguous(memory_format=torch.channels_last)
@@ -79,8 +70,7 @@ def _fake(
     n: int, group: int, sizes: Sequence[int],
 ) -> Tensor:  # fmt: skip
     """The shape of the answer, for tracing."""
-    tall, wide = geometry.extent(x, sizes)
-    return x.new_empty((x.shape[0], tall, wide, n)).permute(0, 3, 1, 2)
+    return geometry.image_channels_last(x, n, sizes)
 
 
 def _to_x(
@@ -88,12 +78,9 @@ def _to_x(
     n: int, group: int, sizes: Sequence[int],
 ) -> Tensor:  # fmt: skip
     """The gradient to x, as if activations were not rounded (straight through)."""
-    kernel, stride, padding, dilation = (list(sizes[i : i + 2]) for i in (0, 2, 4, 6))
-    k = x.shape[1] * kernel[0] * kernel[1]
-    whole, steps = unpack(PackedInt4(codes, scales, n, k, group))
-    weight = (whole * steps.repeat_interleave(group, dim=1)).view(n, x.shape[1], *kernel)
-    to_x: Tensor = conv2d_input(list(x.shape), weight, grad, stride, padding, dilation)  # type: ignore[no-untyped-call]
-    return to_x
+    whole, steps = unpack(PackedInt4(codes, scales, n, geometry.patch(x, sizes), group))
+    weight = whole * steps.repeat_interleave(group, dim=1)
+    return geometry.gradient_to_x(grad, x, weight, sizes)
 
 
 define(

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.grad import conv2d_input
 
 from octavo.errors import InputError
 from octavo.kernels import runtime
@@ -132,10 +131,9 @@ def stripe_conv2d(
     Raises:
         InputError: x or bias of another dtype, device or shape; a kernel larger than its input.
     """
-    n, c, *kernel = packed.shape
-    sizes = geometry.sizes("stripe_conv2d", (kernel[0], kernel[1]), stride, padding, dilation)
-    door.check_input("stripe_conv2d", x, bias, inner=c, axis=-3, n=n)
-    geometry.check_fits("stripe_conv2d", x, c, sizes)
+    n, c, kh, kw = packed.shape
+    place = (stride, padding, dilation)
+    sizes = geometry.enter("stripe_conv2d", x, bias, (kh, kw), place, n=n, k=c * kh * kw)
     call = _run if door.takes_short_way(x, bias) else torch.ops.octavo.stripe_conv2d
     y: Tensor = call(x, *packed[:3], bias, n, sizes)
     return y
@@ -163,7 +161,7 @@ def _fake(
     n: int, sizes: Sequence[int],
 ) -> Tensor:  # fmt: skip
     """The shape of the answer, for tracing."""
-    return x.new_empty((x.shape[0], n, *geometry.extent(x, sizes)))
+    return geometry.image(x, n, sizes)
 
 
 def _to_x(
@@ -171,11 +169,9 @@ def _to_x(
     n: int, sizes: Sequence[int],
 ) -> Tensor:  # fmt: skip
     """The gradient to x."""
-    kernel, stride, padding, dilation = (list(sizes[i : i + 2]) for i in (0, 2, 4, 6))
-    shape = (n, x.shape[1], kernel[0], kernel[1])
+    shape = (n, x.shape[1], sizes[0], sizes[1])
     weight, _ = unpack(PackedStripes(values, filters, starts, shape))
-    to_x: Tensor = conv2d_input(list(x.shape), weight, grad, stride, padding, dilation)  # type: ignore[no-untyped-call]
-    return to_x
+    return geometry.gradient_to_x(grad, x, weight.flatten(1), sizes)
 
 
 define(

@@ -1,0 +1,38 @@
+"""What the tests of kernels share: each instruction set, each number of threads, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from octavo.kernels import backend, runtime
+
+NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
+
+
+@pytest.fixture(autouse=True)
+def as_found() -> Iterator[None]:
+    """After every test: the backend and the number of threads that it began with."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    if NATIVE:
+        runtime.native.use(backend() if backend() in NATIVE else NATIVE[0])
+
+
+@pytest.fixture(params=NATIVE)
+def isa(request: pytest.FixtureRequest) -> str:
+    """Each instruction set in turn."""
+    name: str = request.param
+    runtime.native.use(name)
+    return name
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> int:
+    """One, two and three threads."""
+    count: int = request.param
+    torch.set_num_threads(count)
+    return count
