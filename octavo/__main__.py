@@ -260,6 +260,39 @@ def _bench_search(path: Path, as_json: bool) -> None:
         out.print(judged.table(scores, library.encoder))
 
 
+@app.command()
+def crossover(
+    shape: Annotated[str, typer.Argument(help="A linear layer, OUTxIN, as in 768x3072.")] = "",
+    model: Annotated[str | None, typer.Option(help="Your model, PACKAGE.MODULE:ATTRIBUTE.")] = None,
+    rows: Annotated[
+        int | None, typer.Option(help="Rows (or images) of input; default: 1, or as the model has.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of torch and of the kernels.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Say what would be faster on this machine, and from where on, before compressing anything."""
+    from rich.progress import Progress
+
+    from octavo import crossing, own
+
+    if bool(shape) == bool(model):
+        raise typer.BadParameter("give a shape OUTxIN, or --model PACKAGE.MODULE:ATTRIBUTE")
+    asked = (
+        crossing.of_model(own.thing(model), rows)
+        if model
+        else crossing.of_shape(shape, 1 if rows is None else rows)
+    )
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task("measuring", total=crossing.steps(asked))
+        known = crossing.document(
+            asked,
+            threads,
+            lambda text: progress.update(task, description=text),
+            lambda: progress.advance(task),
+        )
+    print_json(known) if as_json else out.print(crossing.tables(known))
+
+
 site_app = typer.Typer(help="The static site.", no_args_is_help=True)
 app.add_typer(site_app, name="site")
 SiteOut = Annotated[Path | None, typer.Option(help="Folder of docs and site; default: build.")]

@@ -11,7 +11,7 @@ import torch
 
 def cpu() -> str:
     """Model name of the processor and the number of threads that torch uses."""
-    return f"{_model_name()}, {torch.get_num_threads()} threads"
+    return f"{processor()}, {torch.get_num_threads()} threads"
 
 
 def gpu() -> str | None:
@@ -34,7 +34,8 @@ def versions(*packages: str) -> dict[str, str]:
     return found
 
 
-def _model_name() -> str:
+def processor() -> str:
+    """Model name of the processor."""
     table = Path("/proc/cpuinfo")
     lines = table.read_text().splitlines() if table.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
