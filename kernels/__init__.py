@@ -29,6 +29,7 @@ from octavo.kernels import (
     int8_matmul,
     kmeans_assign,
     pq_embedding,
+    pq_matmul,
     stripe_conv2d,
 )
 from octavo.kernels.runtime import backend, backends, cpu_flags, missing
@@ -39,6 +40,7 @@ Packed = (
     | csr_spmm.PackedCsr
     | stripe_conv2d.PackedStripes
     | pq_embedding.PackedPq
+    | pq_matmul.PackedPqWeight
 )
 FORMATS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Packed]] = {
     "int4": int4_matmul.load,
@@ -46,6 +48,7 @@ FORMATS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Packed]] 
     "csr": csr_spmm.load,
     "stripes": stripe_conv2d.load,
     "pq": pq_embedding.load,
+    "pq-weight": pq_matmul.load,
 }
 
 
@@ -77,5 +80,6 @@ __all__ = [
     "load_packed",
     "missing",
     "pq_embedding",
+    "pq_matmul",
     "stripe_conv2d",
 ]

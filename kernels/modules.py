@@ -5,18 +5,28 @@ same arithmetic in plain torch, `bytes_on_disk()` counts codes, scales and indic
 lives beside its kernel, in `kernels/<name>/module.py`; this is the list.
 """
 
+from octavo.kernels.adder_conv2d.module import AdderConv2d
 from octavo.kernels.csr_spmm.module import CsrConv2d, CsrLinear
+from octavo.kernels.fake_quant.module import FakeQuant
+from octavo.kernels.hadamard.module import Hadamard
 from octavo.kernels.int4_matmul.module import Int4Conv2d, Int4Linear
 from octavo.kernels.int8_matmul.module import Int8Linear
+from octavo.kernels.pq_embedding.module import PqEmbedding
+from octavo.kernels.pq_matmul.module import PqLinear
 from octavo.kernels.runtime.geometry import of_layer as geometry
 from octavo.kernels.stripe_conv2d.module import StripeConv2d
 
 __all__ = [
+    "AdderConv2d",
     "CsrConv2d",
     "CsrLinear",
+    "FakeQuant",
+    "Hadamard",
     "Int4Conv2d",
     "Int4Linear",
     "Int8Linear",
+    "PqEmbedding",
+    "PqLinear",
     "StripeConv2d",
     "geometry",
 ]

@@ -19,6 +19,8 @@
 #define OCTAVO_KERNEL(Kernel, operation) OCTAVO_KERNEL_OF(Kernel, operation, isa_in_use)
 // The same where avx512.cpp takes VNNI: an AVX-512 CPU without it runs avx2.cpp.
 #define OCTAVO_VNNI_KERNEL(Kernel, operation) OCTAVO_KERNEL_OF(Kernel, operation, vnni_in_use)
+// The same where it takes VNNI and VBMI.
+#define OCTAVO_VBMI_KERNEL(Kernel, operation) OCTAVO_KERNEL_OF(Kernel, operation, vbmi_in_use)
 
 #if defined(__x86_64__)
 #define OCTAVO_KERNEL_OF(Kernel, operation, isa)                                            \

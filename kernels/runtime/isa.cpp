@@ -14,6 +14,14 @@ bool has_vnni() {
 #endif
 }
 
+bool has_vbmi() {
+#if defined(__x86_64__)
+  return has_vnni() && __builtin_cpu_supports("avx512vbmi");
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 std::vector<std::string> backends() {
@@ -36,6 +44,7 @@ bool use(const std::string& name) {
   if (std::find(all.begin(), all.end(), name) == all.end()) return false;
   isa_in_use = name == "avx512" ? Isa::avx512 : name == "avx2" ? Isa::avx2 : Isa::generic;
   vnni_in_use = isa_in_use == Isa::avx512 && !has_vnni() ? Isa::avx2 : isa_in_use;
+  vbmi_in_use = isa_in_use == Isa::avx512 && !has_vbmi() ? Isa::avx2 : isa_in_use;
   return true;
 }
 
