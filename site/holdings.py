@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import octavo.catalog as catalog
 from octavo.catalog import Followed, Method, Paper, Result, Taxonomy
@@ -20,7 +21,8 @@ KERNEL_FILES = (".py", ".cpp")
 class Holdings:
     """Papers, methods, vocabulary and runs, with the folders that hold the code.
 
-    ``latest`` gives for each method the newest result of each of its claims.
+    ``latest`` gives for each method the newest result of each of its claims, ``speeds`` for each
+    kernel its newest recorded run.
     """
 
     papers: Mapping[str, Paper]
@@ -30,6 +32,7 @@ class Holdings:
     impls: Path
     kernels_dir: Path
     followed: tuple[Followed, ...] = ()
+    speeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def module(self, method_id: str) -> Path | None:
         """The module that implements a method, if there is one."""

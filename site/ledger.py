@@ -31,7 +31,7 @@ def _row(claim: Claim, run: Result | None, prefix: str) -> list[str]:
         f'<span id="{text(prefix)}claim-{text(claim.id)}">{inline(claim.statement)}</span>'
         f'<small class="where">{text(claim.where)}</small>'
         f"<details><summary>Setting</summary><p><b>Metric</b> {inline(claim.metric)}</p>"
-        f"<p><b>Here</b> {inline(claim.setting)}</p></details>"
+        f"<p><b>Here</b> {inline(claim.setting)}</p>{_note(run)}</details>"
     )
     found = f'<b class="fig">{text(measured(run, claim.unit))}</b>' if run else ""
     return [
@@ -40,9 +40,13 @@ def _row(claim: Claim, run: Result | None, prefix: str) -> list[str]:
         f'<span class="fig">{text(expected(claim))}</span>',
         found,
         _baseline(run),
-        verdict(run)
-        + (f'<small class="where">{inline(run.note)}</small>' if run and run.note else ""),
+        verdict(run),
     ]
+
+
+def _note(run: Result | None) -> str:
+    """What the run says about its value: networks, figures behind it, the worst case."""
+    return f"<p><b>This run</b> {inline(run.note)}</p>" if run and run.note else ""
 
 
 def _baseline(run: Result | None) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from octavo.site.figures import power
 from octavo.site.markup import table, text
@@ -23,6 +23,12 @@ INK, FAINT, PAPER = "#010101", "#020202", "#030303"
 LINES = tuple(f"#0400{i:02d}" for i in range(1, 7))  # stand-ins, replaced by --plot-1 … --plot-6
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 1)))
 MARKS = ("o", "s", "^", "D", "v", "P")
+MOST_INSIDE = 4  # lines whose legend finds room between them
+LOOKS: dict[str, dict[str, Any]] = {
+    "both": {},
+    "line": {"marker": "", "color": INK, "alpha": 0.75},
+    "dots": {"linestyle": "none"},
+}
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--rule-strong)", PAPER: "var(--paper)"}
 VARIABLES |= {colour: f"var(--plot-{i})" for i, colour in enumerate(LINES, 1)}
 RC: dict[str, Any] = {
@@ -47,9 +53,13 @@ RC: dict[str, Any] = {
 
 
 def figure(series: Mapping[str, Any], name: str) -> str:
-    """A plot of a result's series with title, description and its numbers as a table."""
+    """A plot of a result's series with title, description and its numbers as a table.
+
+    A line may say how to `draw` it ("both", "line", "dots") and have `names`, one a point; the
+    series may have a `crossing`, a place on the x axis to mark.
+    """
     title = str(series.get("title") or name)
-    lines = [line for line in series.get("lines", ()) if line.get("x") and line.get("y")]
+    lines = _drawn(series)
     if not lines:
         return ""
     caption = f"<figcaption>{text(title)}</figcaption>"
@@ -64,15 +74,22 @@ def svg(series: Mapping[str, Any], name: str) -> str:
     """The picture alone."""
     settings: Any = RC | {"svg.hashsalt": name}
     with matplotlib.rc_context(settings):
-        drawing = Figure(figsize=(6.4, 3.7), layout="constrained")
+        tall = len(_drawn(series)) > MOST_INSIDE
+        drawing = Figure(figsize=(6.4, 4.5 if tall else 3.7), layout="constrained")
         _draw(drawing.add_subplot(), series)
         sink = io.StringIO()
         drawing.savefig(sink, format="svg", transparent=True, metadata={"Date": None})
     return _tame(sink.getvalue(), str(series.get("title") or name), _describe(series), name)
 
 
-def _draw(axes: Axes, series: Mapping[str, Any]) -> None:
+def _drawn(series: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The lines that have points; plain ones last, so that the others get the first colours."""
     lines = [line for line in series.get("lines", ()) if line.get("x") and line.get("y")]
+    return sorted(lines, key=lambda line: line.get("draw") == "line")
+
+
+def _draw(axes: Axes, series: Mapping[str, Any]) -> None:
+    lines = _drawn(series)
     for i, line in enumerate(lines):
         x, y = [float(v) for v in line["x"]], [float(v) for v in line["y"]]
         look: dict[str, Any] = {
@@ -80,6 +97,7 @@ def _draw(axes: Axes, series: Mapping[str, Any]) -> None:
             "linestyle": DASHES[i % 6],
             "marker": MARKS[i % 6],
         }
+        look |= LOOKS[line.get("draw", "both")]
         axes.plot(x, y, label=str(line.get("name", "")), linewidth=1.6, markersize=4.5, **look)
         if line.get("sd"):
             low = [a - float(b) for a, b in zip(y, line["sd"], strict=False)]
@@ -89,13 +107,19 @@ def _draw(axes: Axes, series: Mapping[str, Any]) -> None:
     axes.set_yscale(series.get("y_scale") or "linear")
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log":
+            if axis.get_view_interval()[1] < 30 * axis.get_view_interval()[0]:
+                axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
             axis.set_minor_formatter(NullFormatter())
+    if series.get("crossing") is not None:
+        axes.axvline(float(series["crossing"]), color=INK, linewidth=0.9, linestyle=(0, (2, 3)))
     axes.set_xlabel(str(series.get("x_label") or ""))
     axes.set_ylabel(str(series.get("y_label") or ""))
     axes.set_axisbelow(True)
-    if len(lines) > 1 or lines[0].get("name"):
-        axes.legend(loc="best", ncols=1 if len(lines) < 5 else 2)
+    if len(lines) > MOST_INSIDE:
+        axes.get_figure().legend(loc="outside lower left", ncols=2)  # type: ignore[union-attr]
+    elif len(lines) > 1 or lines[0].get("name"):
+        axes.legend(loc="best")
 
 
 def _tame(picture: str, title: str, description: str, name: str) -> str:
@@ -140,11 +164,17 @@ def _describe(series: Mapping[str, Any]) -> str:
 
 def _numbers(series: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
     head = ["Line", text(series.get("x_label") or "x"), text(series.get("y_label") or "y"), "±"]
+    if not any(line.get("sd") for line in lines):
+        head.pop()
     rows = [
-        [text(line.get("name", "")), f"{x:g}", f"{y:.4g}", f"{sd:.2g}" if sd is not None else ""]
+        [text(name), f"{x:.4g}", f"{y:.4g}", f"{sd:.2g}" if sd is not None else ""][: len(head)]
         for line in lines
-        for x, y, sd in zip(
-            line["x"], line["y"], line.get("sd") or [None] * len(line["x"]), strict=False
+        for name, x, y, sd in zip(
+            line.get("names") or [line.get("name", "")] * len(line["x"]),
+            line["x"],
+            line["y"],
+            line.get("sd") or [None] * len(line["x"]),
+            strict=False,
         )
     ]
-    return table(head, rows, numbers=(1, 2, 3))
+    return table(head, rows, numbers=(1, 2, 3)[: len(head) - 1])

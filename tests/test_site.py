@@ -64,6 +64,52 @@ def plan(x: float) -> float:
     return math.sqrt(x)
 '''
 KERNEL = '"""Multiply small codes.\n\n    y = s * c x\n"""\n\n\ndef reference(x):\n    return x\n'
+SPEED = {
+    "kernel": "small_matmul",
+    "date": "2026-11-24T23:10:00+00:00",
+    "commit": "0123456789abcdef",
+    "command": "octavo bench kernels",
+    "cpu": "Some CPU, 1 threads",
+    "backend": "avx2",
+    "versions": {"torch": "2.13.0", "peers": {"rival": "1.2"}},
+    "quick": False,
+    "seconds": 61.0,
+    "probes": {"fma_gflops": 100.0, "vnni_gops": 400.0, "dram_gb_per_s": 20.0, "clock_ghz": 3.7},
+    "rows": [
+        {
+            "kernel": "small_matmul",
+            "shape": "8x64x64",
+            "state": state,
+            "threads": 1,
+            "backend": "avx2",
+            "ms": 0.125,
+            "gops": gops,
+            "gb_per_s": None,
+            "intensity": 2.0,
+            "limit": "fma_gflops",
+            "share_of_limit": gops / 100,
+            "peers": {"rival <b>": ratio, "dense": 3.0},
+            "bar": 1.35,
+            "bar_id": "K3",
+            "passed": ratio >= 1.35,
+            "reason": None if ratio >= 1.35 else HOSTILE,
+        }
+        for state, gops, ratio in (("warm", 88.0, 1.5), ("cold", 12.0, 1.1))
+    ],
+    "crossovers": [
+        {
+            "title": "Milliseconds against rows",
+            "x_label": "rows",
+            "x_scale": "log",
+            "y_label": "ms",
+            "lines": [
+                {"name": "ours", "x": [1, 8, 64], "y": [0.2, 0.3, 1.0]},
+                {"name": "dense", "x": [1, 8, 64], "y": [0.1, 0.4, 4.0]},
+            ],
+            "crossing": 5.0,
+        }
+    ],
+}
 
 
 def paper(number: int, **changes: Any) -> Paper:
@@ -172,6 +218,7 @@ def holdings(tmp_path_factory: pytest.TempPathFactory) -> Holdings:
         latest={"learned-rounding": runs, "planned": {}},
         impls=impls,
         kernels_dir=kernels,
+        speeds={"small_matmul": SPEED},
     )
 
 

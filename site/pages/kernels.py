@@ -6,9 +6,19 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from octavo.site import figures, prose, source
+from octavo.site import figures, prose, source, speed
 from octavo.site.holdings import Holdings
-from octavo.site.markup import Page, facts, inline, link, safe_id, section, table, text
+from octavo.site.markup import (
+    Page,
+    command,
+    facts,
+    inline,
+    link,
+    safe_id,
+    section,
+    table,
+    text,
+)
 from octavo.site.pages.methods import annotated
 
 SETS = {
@@ -18,6 +28,7 @@ SETS = {
     "neon": "NEON",
     "gpu": "GPU (Triton)",
 }
+COLUMNS = ("Kernel", "Computes", "Instruction sets", "Best share", "Bars met", "Methods")
 LANGUAGES = {".cpp": "cpp", ".h": "cpp", ".py": "python", ".inc": "cpp"}
 
 
@@ -35,6 +46,7 @@ def index(holdings: Holdings) -> Page:
             f"<code>{link(f'{name}/', name)}</code>",
             inline(_opening(folder).title),
             text(", ".join(sets(folder))),
+            *_best(holdings.speeds.get(name)),
             _users(name, holdings, "../"),
         ]
         for name, folder in holdings.kernels.items()
@@ -45,11 +57,19 @@ def index(holdings: Holdings) -> Page:
         "answer.</p></header>"
     )
     body += (
-        table(["Kernel", "Computes", "Instruction sets", "Methods"], rows)
+        f'<div class="kernels">{table(COLUMNS, rows, numbers=(3, 4))}</div>'
         if rows
         else '<p class="quiet">No kernel yet.</p>'
     )
     return Page("kernels", "Kernels", body, "All kernels.", section="kernels")
+
+
+def _best(run: speed.Run | None) -> tuple[str, str]:
+    """The best share of the machine's limit and the bars met, of the recorded run."""
+    if run is None:
+        return '<span class="quiet">no run yet</span>', ""
+    share = speed.best_share(run)
+    return "" if share is None else f"{share:.0%}", speed.met(run)
 
 
 def sets(folder: Path) -> list[str]:
@@ -77,12 +97,29 @@ def one(name: str, folder: Path, holdings: Holdings) -> Page:
             ]
         )
         + "</aside></div>"
+        + _speed(name, folder, holdings)
         + section("The interface", annotated(said), "interface", "code")
         + section("Native source", _native(folder), "native", "native")
-        + section("Measured", measured(name, holdings), "measured")
+        + section("In methods", measured(name, holdings), "measured")
     )
     meta = {"kind": "Kernel", "about": ", ".join(sets(folder)), "gist": opening.title}
     return Page(path, name, body, opening.title, None, "kernels", meta, [("kind", "Kernel")], True)
+
+
+def _speed(name: str, folder: Path, holdings: Holdings) -> str:
+    """What was measured, the bars, the plots, and how to ask the reader's own machine."""
+    run = holdings.speeds.get(name)
+    made = section("Speed", speed.section_body(name, run), "speed")
+    if run is not None:
+        made += section("Bars", speed.bars_table(run), "bars", "kernel-bars stack")
+        made += section("Under the roofline", speed.drawings(run), "plots", "plots")
+    if (folder / "candidates.py").is_file():
+        asked = (
+            "<p>Whether this is faster than dense for your layer (rows of the weight, then "
+            "columns), and from how many rows or zeros on:</p>"
+        )
+        made += section("On your machine", asked + command("octavo crossover 4096x4096"), "here")
+    return made
 
 
 def measured(name: str, holdings: Holdings) -> str:
