@@ -12,6 +12,7 @@ from octavo.catalog.expectations import verdict as verdict
 from octavo.catalog.ledger import code_hash as code_hash
 from octavo.catalog.ledger import implementation as implementation
 from octavo.catalog.ledger import implemented as implemented
+from octavo.catalog.ledger import kernel_runs as kernel_runs
 from octavo.catalog.ledger import latest as latest
 from octavo.catalog.ledger import stale as stale
 from octavo.catalog.reader import ROOT as ROOT

@@ -27,7 +27,7 @@ class Kernel(NamedTuple):
 
 def kernels(root: Path = ROOT) -> dict[str, Kernel]:
     """Kernels that stand beside the catalog, by id (path arithmetic, nothing is imported)."""
-    homes = sorted((root.parent / "kernels").glob("*/generic.cpp"))
+    homes = sorted((root.parent / "kernels").glob("*/bars.py"))
     return {home.parent.name: _kernel(home.parent) for home in homes}
 
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 from octavo.catalog.expectations import verdict
 from octavo.catalog.reader import ROOT, results
 from octavo.catalog.records import Result
 
-__all__ = ["code_hash", "implementation", "implemented", "latest", "stale", "verdict"]
+__all__ = [
+    "code_hash",
+    "implementation",
+    "implemented",
+    "kernel_runs",
+    "latest",
+    "stale",
+    "verdict",
+]
 
 
 def latest(method_id: str, root: Path = ROOT) -> dict[str, Result]:
@@ -31,6 +41,13 @@ def implementation(method_id: str, root: Path = ROOT) -> Path:
 def implemented(method_id: str, root: Path = ROOT) -> bool:
     """Whether the method has a module."""
     return implementation(method_id, root).is_file()
+
+
+def kernel_runs(kernel: str, root: Path = ROOT) -> list[dict[str, Any]]:
+    """Every recorded run of a kernel's cases, oldest first; none where nothing was recorded."""
+    path = root / "results" / "kernels" / f"{kernel}.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]
 
 
 def code_hash(path: Path) -> str:

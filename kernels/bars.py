@@ -1,31 +1,37 @@
-"""Each kernel against torch's own path for the same work: one core, same process, in turn.
+"""What each kernel is measured on, and what it must reach: cases beside the kernel, bars as data.
 
-A row's bar is the least ratio (torch's milliseconds / ours, median over interleaved rounds) that
-its first peer must show. Time is that of the thread, so that most of what a busy machine takes is
-left out. Ratios hold on the machine that measured them and nowhere else.
+`kernels/<name>/bars.py` yields cases: our call, the peers' calls, the operations and the bytes.
+`kernels/bars.toml` says what a case with a `bar_id` must reach: the least ratio to each peer
+(peer's milliseconds / ours), the least share of the machine's limit, or a rate. A case without
+one is only required not to be slower than its first peer.
 """
 
 from __future__ import annotations
 
-import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
+import itertools
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from octavo.kernels import backend
-from octavo.kernels.timing import Call, ratio
+from octavo.errors import InputError
+from octavo.kernels.timing import Call
 
 BAR = 1.0  # faster than torch's own path for the same thing
-Row = dict[str, Any]
+STATES = ("warm", "cold")
 
 
 class Case(NamedTuple):
-    """One measurement: our call, the peers' calls (the barred one first), its operations."""
+    """One measurement: our call, the peers' calls, its operations, the limit it runs into.
+
+    `limit` names one probe of octavo.kernels.roofline or several, as in "vnni" or ("vnni",
+    "dram"). `units` counts in the unit of a compute probe, where that is not `operations`.
+    A case on two threads is timed by the wall.
+    """
 
     kernel: str
     shape: str
@@ -33,42 +39,69 @@ class Case(NamedTuple):
     ours: Call
     peers: dict[str, Call]
     bar: float = BAR
-    moved: float = 0.0  # bytes read and written, where memory is the limit
+    moved: float = 0.0  # bytes read and written
+    bar_id: str | None = None
+    limit: str | tuple[str, ...] = ()
+    units: float = 0.0
+    state: str = "warm"  # or cold: each call reads its weights from memory, see in_turn()
+    threads: int = 1
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The names of the probes."""
+        return (self.limit,) if isinstance(self.limit, str) else self.limit
 
 
-def measure(quick: bool) -> list[Row]:
-    """Time every kernel and its peers on one thread; quick takes the small shapes only."""
-    with _one_thread(), torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch calls its own sparse and quantized tensors beta
-        return [_row(case, rounds=5 if quick else 9) for case in _cases(quick)]
+@dataclass(frozen=True)
+class Bar:
+    """What a case must reach: a line of bars.toml. Ratios are peer / ours, by the peer's name."""
+
+    id: str
+    kernel: str
+    shapes: str
+    state: str = "warm"
+    peers: Mapping[str, float] = field(default_factory=dict)
+    share: float | None = None  # of the limit
+    gops: float | None = None
+    gb_per_s: float | None = None
+    microseconds: float | None = None  # at most
+    backend: str | None = None  # only there
+    tests: str | None = None  # held by these tests, not by a measurement
+    reason: str | None = None  # why it is missed, where it is known to be
 
 
-def _row(case: Case, rounds: int) -> Row:
-    """Measure one case against each peer in interleaved rounds."""
-    timed = {
-        name: ratio(case.ours, peer, rounds=rounds, clock=time.thread_time)
-        for name, peer in case.peers.items()
-    }
-    first = next(iter(timed.values()))
-    ours_ms = min(t.first_ms for t in timed.values())
-    return {
-        "kernel": case.kernel,
-        "shape": case.shape,
-        "backend": backend(),
-        "ms": round(ours_ms, 5),
-        "gops": round(case.operations / ours_ms / 1e6, 2),
-        "gb_per_s": round(case.moved / ours_ms / 1e6, 2) if case.moved else None,
-        "share_of_limit": None,
-        "peers": {name: round(t.ratio, 3) for name, t in timed.items()},
-        "bar": case.bar,
-        "passed": first.ratio >= case.bar,
-    }
+@cache
+def bars() -> Mapping[str, Bar]:
+    """Every bar of bars.toml, by id.
+
+    >>> bars()["K16-float"].peers["unfold cdist"]
+    20.0
+    """
+    text = (Path(__file__).parent / "bars.toml").read_text(encoding="utf-8")
+    read = [_bar(given) for given in tomllib.loads(text)["bar"]]
+    found = {bar.id: bar for bar in read}
+    if len(found) < len(read):
+        raise InputError("bars.toml: two bars have the same id")
+    return found
 
 
-def _cases(quick: bool) -> Iterator[Case]:
-    """The cases of every bars.py, each made when asked for, so that only one is held."""
-    for home in sorted(Path(__file__).parent.glob("*/bars.py")):
-        yield from import_module(f"octavo.kernels.{home.parent.name}.bars").cases(quick)
+def _bar(given: dict[str, Any]) -> Bar:
+    """One bar. Raises InputError for a key that is not known, or a state that is neither."""
+    unknown = given.keys() - {each.name for each in fields(Bar)}
+    bar = None if unknown else Bar(**given)
+    if bar is None or bar.state not in STATES:
+        raise InputError(f"bars.toml: {given.get('id')}: {', '.join(unknown) or given['state']}")
+    return bar
+
+
+def bar_of(case: Case) -> Bar:
+    """The bar of a case; one that has none must not be slower than its first peer."""
+    if case.bar_id is None:
+        first = next(iter(case.peers), None)
+        return Bar("", case.kernel, case.shape, peers={first: case.bar} if first else {})
+    if case.bar_id not in bars():
+        raise InputError(f"{case.kernel} {case.shape}: no bar {case.bar_id!r} in bars.toml")
+    return bars()[case.bar_id]
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -76,12 +109,12 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch and the kernels on one thread, then give the others back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def in_turn(calls: Iterable[Call]) -> Call:
+    """One call that makes them one after the other, for copies that the caches do not hold.
+
+    >>> call = in_turn([lambda: 1, lambda: 2])
+    >>> call(), call(), call()
+    (1, 2, 1)
+    """
+    following = itertools.cycle(list(calls))
+    return lambda: next(following)()

@@ -120,7 +120,9 @@ def search(
         out.print(table(hits) if hits else "nothing found", highlight=False)
 
 
-Methods = Annotated[list[str] | None, typer.Argument(help="Methods, `kernels` or `search`.")]
+Methods = Annotated[
+    list[str] | None, typer.Argument(help="Methods, a kernel, `kernels` or `search`.")
+]
 Seed = Annotated[int, typer.Option(help="First of three seeds.")]
 Quick = Annotated[bool, typer.Option("--quick", help="The small setting of each claim.")]
 
@@ -201,13 +203,14 @@ def bench(
 ) -> None:
     """Measure the claims of methods and append them to the ledger (or the speed of kernels)."""
     from octavo import bench as home
+    from octavo.kernels import measured
     from octavo.reference_impls import found
 
-    if methods == ["kernels"]:
-        _bench_kernels(quick, as_json)
+    if methods and {"kernels", *measured.kernels()} & set(methods):
+        _bench_kernels([name for name in methods if name != "kernels"], quick, as_json)
         return
     if methods == ["search"]:
-        _bench_search(context.obj.library, as_json)
+        _bench_search(context.obj.library, quick, as_json)
         return
     names = methods or list(found())
     if check:
@@ -239,21 +242,29 @@ def _bench_check(names: list[str], seed: int, as_json: bool) -> None:
         out.print(f"{len(names)} methods: every verdict is as recorded")
 
 
-def _bench_kernels(quick: bool, as_json: bool) -> None:
-    from octavo import bench as home
-    from octavo.kernels import bars
+def _bench_kernels(asked: list[str], quick: bool, as_json: bool) -> None:
+    from octavo import speed
+    from octavo.ingest.progress import bars
 
-    rows = bars.measure(quick)
-    print_json({"rows": rows}) if as_json else out.print(home.kernel_table(rows))
+    with bars(err)("kernels", len(speed.names(asked))) as done:
+        document, records = speed.run(asked, quick, lambda name: done(1))
+    if not quick:
+        speed.record(records)
+    print_json(document) if as_json else out.print(speed.table(document))
 
 
-def _bench_search(path: Path, as_json: bool) -> None:
+def _bench_search(path: Path, quick: bool, as_json: bool) -> None:
+    from octavo import bench, catalog
     from octavo.ingest import judged
     from octavo.ingest.library import Library
     from octavo.ingest.progress import bars
 
     library = Library(path, steps=bars(err))
     scores = judged.measure(library)
+    if not quick:
+        facts = bench.provenance("search") | {"encoder": library.encoder}
+        rows = [asdict(score) for score in scores]
+        bench.append(catalog.ROOT / "results" / "search.jsonl", [facts | {"rows": rows}])
     if as_json:
         print_json({"encoder": library.encoder, "rows": [asdict(score) for score in scores]})
     else:

@@ -73,11 +73,15 @@ def run(
 
 def record(method: str, results: Sequence[Result], root: Path = catalog.ROOT) -> None:
     """Append results to the ledger of a method: all of them or none."""
-    path = root / "results" / f"{method}.jsonl"
-    path.parent.mkdir(exist_ok=True)
+    append(root / "results" / f"{method}.jsonl", [asdict(result) for result in results])
+
+
+def append(path: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Append a line of JSON for each record: all of them or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    lines = [json.dumps(asdict(r), ensure_ascii=False, allow_nan=False) + "\n" for r in results]
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{method}.")
+    lines = [json.dumps(each, ensure_ascii=False, allow_nan=False) + "\n" for each in records]
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(before + "".join(lines))
@@ -147,18 +151,13 @@ def table(document: dict[str, Any]) -> Table:
     return view
 
 
-def kernel_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Speed of kernels for people: ours, and how many times as fast as each peer."""
-    backend = rows[0]["backend"] if rows else "none"
-    view = Table(title=f"{backend} kernels, one thread", show_lines=True)
-    for column in ("kernel", "ms", "GOP/s", "times as fast as", "bar"):
-        view.add_column(column, no_wrap=column in ("ms", "GOP/s", "bar"))
-    for row in rows:
-        peers = "\n".join(f"{ratio:6.2f}  {name}" for name, ratio in row["peers"].items())
-        bar = f"{row['bar']:g} {'passed' if row['passed'] else 'missed'}"
-        named = f"{row['kernel']}\n{row['shape']}"
-        view.add_row(named, f"{row['ms']:.3g}", f"{row['gops']:.3g}", peers, bar)
-    return view
+def commit(path: Path) -> str:
+    """The commit checked out where `path` lies, "+" if the file or folder differs from it."""
+    home = path if path.is_dir() else path.parent
+    head = _git(home, "rev-parse", "HEAD")
+    if head is None:
+        return f"release {octavo.__version__}"
+    return head + ("+" if _git(home, "status", "--porcelain", "--", str(path)) else "")
 
 
 def _row(claim: Claim, result: Result) -> dict[str, Any]:
@@ -208,26 +207,24 @@ def _result(method: str, claim: Claim, measured: Measurement, facts: dict[str, A
 
 def _provenance(method: str, seeds: Sequence[int], quick: bool) -> dict[str, Any]:
     path = catalog.implementation(method)
-    again = f"octavo bench {method} --seed {min(seeds)}{' --quick' if quick else ''}"
     return {
         "asked": tuple(seeds),
-        "command": again,
-        "commit": _commit(path.resolve()),
+        **provenance(f"{method} --seed {min(seeds)}{' --quick' if quick else ''}", path.resolve()),
         "code_hash": catalog.code_hash(path),
-        "versions": {"octavo": octavo.__version__, **machine.versions(*PACKAGES)},
-        "cpu": machine.cpu(),
-        "gpu": machine.gpu(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick,
     }
 
 
-def _commit(path: Path) -> str:
-    """The commit that is checked out where `path` lies, "+" if the file differs from it."""
-    head = _git(path.parent, "rev-parse", "HEAD")
-    if head is None:
-        return f"release {octavo.__version__}"
-    return head + ("+" if _git(path.parent, "status", "--porcelain", "--", str(path)) else "")
+def provenance(what: str, path: Path = catalog.ROOT) -> dict[str, Any]:
+    """What a line of results says of its run; the commit is that of `path`."""
+    return {
+        "command": f"octavo bench {what}",
+        "commit": commit(path),
+        "versions": {"octavo": octavo.__version__, **machine.versions(*PACKAGES)},
+        "cpu": machine.cpu(),
+        "gpu": machine.gpu(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -64,6 +64,7 @@ std::vector<std::string> cpu_flags() {
   OCTAVO_FLAG("avx512vnni")
   OCTAVO_FLAG("avx512vbmi")
   OCTAVO_FLAG("avx512bf16")
+  OCTAVO_FLAG("avx512vpopcntdq")
 #undef OCTAVO_FLAG
 #elif defined(__aarch64__)
   flags.push_back("neon");
