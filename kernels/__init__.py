@@ -32,6 +32,7 @@ from octavo.kernels import (
     pq_matmul,
     stripe_conv2d,
 )
+from octavo.kernels.adder_conv2d import codes as adder_codes
 from octavo.kernels.runtime import backend, backends, cpu_flags, missing
 
 Packed = (
@@ -40,6 +41,7 @@ Packed = (
     | csr_spmm.PackedCsr
     | stripe_conv2d.PackedStripes
     | pq_embedding.PackedPq
+    | adder_codes.PackedAdder
     | pq_matmul.PackedPqWeight
 )
 FORMATS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Packed]] = {
@@ -48,6 +50,7 @@ FORMATS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Packed]] 
     "csr": csr_spmm.load,
     "stripes": stripe_conv2d.load,
     "pq": pq_embedding.load,
+    "adder": adder_codes.load,
     "pq-weight": pq_matmul.load,
 }
 

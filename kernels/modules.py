@@ -5,7 +5,7 @@ same arithmetic in plain torch, `bytes_on_disk()` counts codes, scales and indic
 lives beside its kernel, in `kernels/<name>/module.py`; this is the list.
 """
 
-from octavo.kernels.adder_conv2d.module import AdderConv2d
+from octavo.kernels.adder_conv2d.module import AdderConv2d, AdderConv2dU8
 from octavo.kernels.csr_spmm.module import CsrConv2d, CsrLinear
 from octavo.kernels.fake_quant.module import FakeQuant
 from octavo.kernels.hadamard.module import Hadamard
@@ -18,6 +18,7 @@ from octavo.kernels.stripe_conv2d.module import StripeConv2d
 
 __all__ = [
     "AdderConv2d",
+    "AdderConv2dU8",
     "CsrConv2d",
     "CsrLinear",
     "FakeQuant",

@@ -1,4 +1,4 @@
-"""adder_conv2d on every instruction set: two oracles forward and for each gradient."""
+"""adder_conv2d on every instruction set: two oracles, each gradient, and exact on codes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from octavo.errors import InputError
-from octavo.kernels import runtime
-from octavo.kernels.adder_conv2d import adder_conv2d, reference, reference_to_x
+from octavo.kernels import load_packed, runtime
+from octavo.kernels.adder_conv2d import adder_conv2d, codes, reference, reference_to_x
 from octavo.kernels.runtime import geometry
 
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
@@ -141,3 +141,69 @@ def test_errors_at_the_door() -> None:
         adder_conv2d(x, weight, torch.ones(4))
     with pytest.raises(InputError, match="stride=0"):
         adder_conv2d(x, weight, stride=0)
+
+
+def codes_of(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+
+@some
+@given(
+    batch=st.integers(0, 2),
+    c=st.integers(1, 20),
+    n=st.integers(1, 70),
+    size=st.tuples(st.integers(5, 13), st.integers(5, 13)),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    dilation=st.integers(1, 2),
+    zero=st.integers(0, 255),
+)
+def test_distances_of_codes_are_exact(
+    batch: int,
+    c: int,
+    n: int,
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: int,
+    padding: int,
+    dilation: int,
+    zero: int,
+) -> None:
+    x, filters = codes_of(batch, c, *size), codes_of(n, c, *kernel, seed=1)
+    sizes = geometry.sizes("codes", kernel, stride, padding, dilation)
+    exact, packed = codes.reference(x, filters, zero, sizes), codes.pack(filters)
+    for name in NATIVE:
+        runtime.native.use(name)
+        assert torch.equal(codes.adder_conv2d_u8(x, packed, stride, padding, dilation, zero), exact)
+
+
+def test_threads_and_layout_do_not_change_a_code(isa: str, threads: int) -> None:
+    x, packed = codes_of(2, 64, 24, 24), codes.pack(codes_of(96, 64, 3, 3, seed=1))
+    y = codes.adder_conv2d_u8(x, packed, padding=1, zero=9)
+    torch.set_num_threads(1)
+    last = x.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(y, codes.adder_conv2d_u8(last, packed, padding=1, zero=9))
+
+
+def test_filters_of_codes_saved_and_loaded() -> None:
+    filters = codes_of(40, 9, 3, 2)
+    packed = load_packed(*codes.pack(filters).state())
+    assert isinstance(packed, codes.PackedAdder)
+    assert torch.equal(codes.unpack(packed), filters)
+    x = codes_of(1, 9, 5, 5, seed=1)
+    compiled = torch.compile(codes.adder_conv2d_u8, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x, packed), codes.adder_conv2d_u8(x, packed))
+    sizes = geometry.sizes("codes", (3, 2), 1, 0, 1)
+    torch.library.opcheck(torch.ops.octavo.adder_conv2d_u8.default, (x, packed.codes, 40, 0, sizes))
+
+
+def test_errors_at_the_door_of_codes() -> None:
+    x, packed = codes_of(1, 2, 4, 4), codes.pack(codes_of(3, 2, 3, 3))
+    for bad, zero in ((x.int(), 0), (x[0], 0), (x[:, :1], 0), (x, 256), (x[:, :, :2], 0)):
+        with pytest.raises(InputError, match="adder_conv2d_u8"):
+            codes.adder_conv2d_u8(bad, packed, zero=zero)
+    for filters in (x.float(), x[0], x[:0]):
+        with pytest.raises(InputError, match="adder_conv2d_u8"):
+            codes.pack(filters)

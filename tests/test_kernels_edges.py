@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(not NATIVE, reason="native kernels are not built
 
 GUARDED = """
 import ctypes, mmap, torch
-from octavo.kernels import runtime
+from octavo.kernels import pq_matmul, runtime
+from octavo.kernels.adder_conv2d import codes as adder
 libc = ctypes.CDLL(None, use_errno=True)
 kept = []
 def guarded(t):
@@ -63,6 +64,13 @@ for isa in n.backends():
         sizes = [3, 3, stride, stride, 1, 1, 1, 1]
         n.adder_conv2d(x, w, normal(out), y, sizes, 1)
         n.adder_conv2d_to_x(y, x, w, normal(2, c, side, side), sizes, 1)
+        x, y = (guarded(t.permute(0, 2, 3, 1).contiguous()) for t in (x.byte(), y.int()))
+        w = adder.pack(torch.ones(out, c, 3, 3, dtype=torch.uint8)).codes
+        n.adder_conv2d_u8(x, guarded(w), y, 3, sizes, 1)
+    for out, groups, size, m in ((1, 1, 16, 1), (65, 9, 16, 5), (130, 17, 256, 3), (3, 8, 40, 9)):
+        y, entries = normal(m, out), torch.full((out, groups), 15, dtype=torch.uint8)
+        w = pq_matmul.pack(entries, normal(groups, size, 3))
+        n.pq_matmul(normal(m, groups * 3), guarded(w.codes), guarded(w.books), normal(out), y, 1)
 print("whole")
 """
 
@@ -88,6 +96,8 @@ def test_native_refuses_what_does_not_fit() -> None:
     codes, packed = torch.zeros(9, dtype=torch.uint8), torch.zeros(3, dtype=torch.uint8)
     with pytest.raises(ValueError, match="bytes do not fit"):
         native.bit_pack(codes, packed, 4, False, 1)
+    with pytest.raises(ValueError, match="codes do not fit"):
+        native.pq_matmul(x, codes.view(3, 3, 1), torch.ones(2, 2, 16), None, x.clone(), 1)
     image, sizes = torch.ones(1, 2, 4, 4), [3, 3, 1, 1, 1, 1, 1, 1]
     with pytest.raises(ValueError, match="weight does not fit"):
         native.adder_conv2d(image, torch.ones(3, 2, 2, 2), None, torch.ones(1, 3, 4, 4), sizes, 1)

@@ -11,7 +11,7 @@
 
 Two additions and a mask an element, no product. Sums run over blocks of 64 inputs, then over
 blocks: the error is about 8 + K / 64 roundings, K = C * Kh * Kw. The gradient to w is a dense
-product: sum of g x, less w times the sum of g.
+product: sum of g x, less w times the sum of g. `codes.py` has the layer on 8-bit codes.
 Source: AdderNet (arXiv 1912.13200), eqs. (2), (5) and (6). Differs: its adaptive learning rate,
 eq. (11), is the optimiser's business, not part of the gradient.
 """

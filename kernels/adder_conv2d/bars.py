@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 
-from octavo.kernels.adder_conv2d import adder_conv2d, reference_to_x
+from octavo.kernels.adder_conv2d import adder_conv2d, codes, reference_to_x
 from octavo.kernels.bars import Case, seeded
 from octavo.kernels.runtime import geometry
 
@@ -16,6 +16,7 @@ def cases(quick: bool) -> Iterator[Case]:
     """3x3 convolutions of a residual network; the gradient on a small one."""
     for channels, side in ((128, 14),) if quick else ((64, 56), (128, 28), (256, 14)):
         yield _forward(channels, side)
+        yield _codes(channels, side)
     yield _to_x(16, 14)
 
 
@@ -33,6 +34,22 @@ def _forward(channels: int, side: int) -> Case:
             "conv2d, multiplying": lambda: F.conv2d(x, weight, padding=1),
         },
         bar=20.0,
+    )
+
+
+def _codes(channels: int, side: int) -> Case:
+    x = torch.randint(0, 256, (1, channels, side, side), generator=seeded(), dtype=torch.uint8)
+    filters = torch.randint(
+        0, 256, (channels, channels, 3, 3), generator=seeded(1), dtype=torch.uint8
+    )
+    packed, floats, rows = codes.pack(filters), x.float(), filters.float().flatten(1)
+    return Case(
+        "adder_conv2d",
+        f"{channels}x{side}x{side} 3x3, 8-bit codes",
+        1.0 * filters.numel() * side * side,
+        lambda: codes.adder_conv2d_u8(x, packed, padding=1),
+        {"unfold cdist": lambda: -torch.cdist(F.unfold(floats, 3, padding=1).mT, rows, p=1.0)},
+        bar=70.0,
     )
 
 

@@ -1,6 +1,7 @@
 // One tile of output pixels of adder_conv2d, and its gradient to the input.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 
 #include "runtime/patches.h"
 
@@ -34,9 +35,24 @@ struct AdderBack {
 
 constexpr size_t kAdderRoom(size_t n) { return (kAdderInputs + n) * kAdderPixels + 2 * kSlack; }
 
+constexpr size_t kAdderPanel = 32;  // filters of a panel of codes
+constexpr size_t kAdderDeep = 8;    // channels side by side
+
+// Distances of 8-bit codes: some pixels to one panel of filters.
+struct AdderCodes {
+  const uint8_t* image;    // [padded tall][padded wide][channels], channels a multiple of 8
+  const uint8_t* codes;    // [positions][channels / 8][32][8]
+  const size_t* shifts;    // bytes from a pixel to what each position of the kernel meets
+  size_t positions, channels;
+  const size_t* starts;    // bytes of each pixel in the image
+  size_t pixels;
+  int32_t* sums;           // [pixels][32]
+};
+
 struct AdderKernel {
   void (*run)(const AdderTile&);
   void (*to_input)(const AdderBack&);  // of these channels, over all pixels
+  void (*add_codes)(const AdderCodes&);
 };
 
 struct AdderCall {
@@ -47,7 +63,17 @@ struct AdderCall {
   int threads;
 };
 
+struct AdderCodesCall {
+  Geometry g;
+  const uint8_t *x, *codes;             // x: [batch][tall][wide][c]
+  size_t batch, n;
+  uint8_t zero;                         // the code of the border
+  int32_t* out;                         // [batch][out_tall][out_wide][n]
+  int threads;
+};
+
 void adder_conv2d(const AdderKernel& kernel, const AdderCall& call);
+void adder_conv2d_codes(const AdderKernel& kernel, const AdderCodesCall& call);
 void adder_conv2d_to_input(const AdderKernel& kernel, const AdderCall& call);
 
 }  // namespace octavo
