@@ -28,6 +28,7 @@ from octavo.kernels import (
     int4_matmul,
     int8_matmul,
     kmeans_assign,
+    nm_spmm,
     pq_embedding,
     pq_matmul,
     stripe_conv2d,
@@ -39,6 +40,7 @@ Packed = (
     int4_matmul.PackedInt4
     | int8_matmul.PackedInt8
     | csr_spmm.PackedCsr
+    | nm_spmm.PackedNm
     | stripe_conv2d.PackedStripes
     | pq_embedding.PackedPq
     | adder_codes.PackedAdder
@@ -48,6 +50,7 @@ FORMATS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Packed]] 
     "int4": int4_matmul.load,
     "int8": int8_matmul.load,
     "csr": csr_spmm.load,
+    "nm": nm_spmm.load,
     "stripes": stripe_conv2d.load,
     "pq": pq_embedding.load,
     "adder": adder_codes.load,
@@ -82,6 +85,7 @@ __all__ = [
     "kmeans_assign",
     "load_packed",
     "missing",
+    "nm_spmm",
     "pq_embedding",
     "pq_matmul",
     "stripe_conv2d",

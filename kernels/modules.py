@@ -11,6 +11,7 @@ from octavo.kernels.fake_quant.module import FakeQuant
 from octavo.kernels.hadamard.module import Hadamard
 from octavo.kernels.int4_matmul.module import Int4Conv2d, Int4Linear
 from octavo.kernels.int8_matmul.module import Int8Linear
+from octavo.kernels.nm_spmm.module import NmConv2d, NmLinear
 from octavo.kernels.pq_embedding.module import PqEmbedding
 from octavo.kernels.pq_matmul.module import PqLinear
 from octavo.kernels.runtime.geometry import of_layer as geometry
@@ -26,6 +27,8 @@ __all__ = [
     "Int4Conv2d",
     "Int4Linear",
     "Int8Linear",
+    "NmConv2d",
+    "NmLinear",
     "PqEmbedding",
     "PqLinear",
     "StripeConv2d",

@@ -1,0 +1,79 @@
+"""nm_spmm against torch's dense product and its sparse ones, in shared and own patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from octavo.kernels.bars import Case, seeded
+from octavo.kernels.nm_spmm import nm_spmm, pack
+from octavo.kernels.nm_spmm.convolution import nm_conv2d
+from octavo.kernels.nm_spmm.layout import PANEL
+
+
+def cases(quick: bool) -> Iterator[Case]:
+    """2:4 and 16x1 of square matrices for one, some and many rows; 3x3 convolutions."""
+    for size in (1024,) if quick else (1024, 4096):
+        for rows in (1, 64) if quick else (1, 8, 64, 512):
+            yield _two_of_four(rows, size)
+        for density in (0.5, 0.1) if quick else (0.5, 0.25, 0.1):
+            for rows in (64,) if quick else (1, 16, 64, 512):
+                yield _shared(rows, size, density)
+    for channels, side in ((128, 28),) if quick else ((64, 56), (128, 28), (256, 14)):
+        yield _convolution(channels, side)
+
+
+def two_of_four(n: int, k: int) -> Tensor:
+    """A random weight (n, k) of which a random two of every four inputs are kept."""
+    order = torch.rand(n, k // 4, 4, generator=seeded(1)).argsort(-1)
+    return torch.randn(n, k, generator=seeded()) * (order < 2).flatten(1)
+
+
+def shared_by_16(n: int, k: int, density: float) -> Tensor:
+    """A random weight (n, k) whose 16 outputs keep the same share of the inputs."""
+    keep = torch.rand(n // PANEL, k, generator=seeded(1)) < density
+    return torch.randn(n, k, generator=seeded()) * keep.repeat_interleave(PANEL, 0)
+
+
+def _two_of_four(rows: int, size: int) -> Case:
+    weight = two_of_four(size, size)
+    x = torch.randn(rows, size, generator=seeded(2))
+    packed = pack(weight, 2, 4)
+    return Case(
+        "nm_spmm",
+        f"{rows}x{size}x{size} 2:4",
+        float(rows) * size * size,
+        lambda: nm_spmm(x, packed),
+        {"linear float32": lambda: F.linear(x, weight)},
+        bar=1.9 if rows == 1 else 1.1,
+    )
+
+
+def _shared(rows: int, size: int, density: float) -> Case:
+    weight = shared_by_16(size, size, density)
+    x = torch.randn(rows, size, generator=seeded(2))
+    packed, sparse = pack(weight, vector=PANEL), weight.to_sparse_bsr((PANEL, PANEL))
+    return Case(
+        "nm_spmm",
+        f"{rows}x{size}x{size} 16x1 {density:.0%} kept",
+        2.0 * rows * packed.values.numel(),
+        lambda: nm_spmm(x, packed),
+        {"linear float32": lambda: F.linear(x, weight), "sparse bsr 16": lambda: sparse @ x.T},
+    )
+
+
+def _convolution(channels: int, side: int) -> Case:
+    weight = two_of_four(channels, channels * 9)
+    dense = weight.view(channels, 3, 3, channels).permute(0, 3, 1, 2).contiguous()
+    x = torch.randn(1, channels, side, side, generator=seeded(2))
+    packed = pack(weight, 2, 4)
+    return Case(
+        "nm_spmm",
+        f"{channels}x{side}x{side} 3x3 convolution 2:4",
+        float(weight.numel()) * side * side,
+        lambda: nm_conv2d(x, packed, 3, padding=1),
+        {"conv2d float32": lambda: F.conv2d(x, dense, padding=1)},
+    )
