@@ -22,6 +22,7 @@ from octavo.errors import InputError
 from octavo.kernels import (
     adder_conv2d,
     bit_pack,
+    block_attention,
     csr_spmm,
     fake_quant,
     hadamard,
@@ -45,6 +46,7 @@ Packed = (
     | pq_embedding.PackedPq
     | adder_codes.PackedAdder
     | pq_matmul.PackedPqWeight
+    | block_attention.PackedBlocks
 )
 FORMATS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Packed]] = {
     "int4": int4_matmul.load,
@@ -55,6 +57,7 @@ FORMATS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Packed]] 
     "pq": pq_embedding.load,
     "adder": adder_codes.load,
     "pq-weight": pq_matmul.load,
+    "blocks": block_attention.load,
 }
 
 
@@ -76,6 +79,7 @@ __all__ = [
     "backend",
     "backends",
     "bit_pack",
+    "block_attention",
     "cpu_flags",
     "csr_spmm",
     "fake_quant",
