@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +11,8 @@ from torch import nn
 
 from octavo.errors import InputError
 from octavo.kernels import modules as native
+from octavo.kernels.nm_spmm.convolution import channels_last
+from octavo.kernels.nm_spmm.layout import patterns
 from octavo.reference_impls.settle import Decision
 
 
@@ -49,6 +52,9 @@ def _linear(module: Any, decision: Decision) -> tuple[Candidate, ...] | str:
         found.append(Candidate("Int8Linear", build, True))
     if decision.keep is not None:
         found.append(Candidate("CsrLinear", lambda: native.CsrLinear(weight, bias), False))
+        for pattern in patterns(decision.keep):
+            make = partial(native.NmLinear, weight, pattern, bias)
+            found.append(Candidate(f"NmLinear {pattern}", make, False))
     return tuple(found) or f"no kernel for {_bits(decision)} bits in groups"
 
 
@@ -69,6 +75,9 @@ def _conv2d(module: Any, decision: Decision) -> tuple[Candidate, ...] | str:
         found.append(Candidate("StripeConv2d", build, False))
     elif decision.keep is not None:
         found.append(Candidate("CsrConv2d", lambda: native.CsrConv2d(weight, *place), False))
+        for pattern in patterns(channels_last(decision.keep)):
+            make = partial(native.NmConv2d, weight, pattern, *place)
+            found.append(Candidate(f"NmConv2d {pattern}", make, False))
     return tuple(found) or f"no convolution kernel for {_bits(decision)} bits"
 
 

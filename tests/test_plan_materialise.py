@@ -13,8 +13,10 @@ from octavo.errors import InputError
 from octavo.kernels import modules as native
 from octavo.reference_impls.choice import DisagreementError, deviation_of
 from octavo.reference_impls.inputs import batches, call, capture, evaluating, example_for, output_of
+from octavo.reference_impls.natives import candidates
 from octavo.reference_impls.plan import Codes, Layers, Mask, Plan, Stripes
 from octavo.reference_impls.report import Report
+from octavo.reference_impls.settle import settle
 
 torch.set_num_threads(1)
 X = torch.randn(3, 3, 9, 8, generator=torch.Generator().manual_seed(0))
@@ -69,6 +71,40 @@ def test_each_decision_gets_its_module() -> None:
     assert reasons == {"3": "no kernel for a convolution in 2 groups"}
     assert report.memory_after < report.memory_before
     assert report.bytes_after < report.bytes_before
+
+
+def patterned(n: int, k: int, pattern: str) -> Tensor:
+    """A mask (n, k): two of every four inputs, or a quarter of them for 16 outputs at once."""
+    generator = torch.Generator().manual_seed(3)
+    if pattern == "2:4":
+        return (torch.rand(n, k // 4, 4, generator=generator).argsort(-1) < 2).flatten(1)
+    return (torch.rand(n // 16, k, generator=generator) < 0.25).repeat_interleave(16, 0)
+
+
+@pytest.mark.parametrize("pattern", ["2:4", "16x1"])
+def test_a_mask_of_a_pattern_gets_the_fastest_of_its_kernels(pattern: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(32, 64, 3), nn.Flatten(), nn.Linear(64 * 4, 256)).eval()
+    x = torch.randn(16, 32, 4, 4)
+    flat = patterned(64, 9 * 32, pattern).view(64, 3, 3, 32).permute(0, 3, 1, 2)
+    plan = Plan((Mask("0", flat), Mask("2", patterned(256, 256, pattern))))
+    settled = settle(model, plan)
+    for path, kind in (("0", "Conv2d"), ("2", "Linear")):
+        found = candidates(settled.model.get_submodule(path), settled.decisions[path])
+        assert [c.name for c in found] == [f"Csr{kind}", f"Nm{kind} {pattern}"]  # type: ignore[union-attr]
+    real = plan.materialise(model, x, prefer="native")
+    for path in ("0", "2"):
+        chosen = next(c.runs for c in report_of(real).choices if c.path == path)
+        assert type(real[int(path)]).__name__ == chosen.split()[0]
+    with torch.no_grad():
+        assert deviation_of(real(x), plan.apply(model)(x)) < 1e-5
+
+
+def test_a_mask_without_a_pattern_is_csr_only() -> None:
+    layer = nn.Linear(64, 64)
+    settled = settle(layer, Plan((Mask("", some(layer.weight)),)))
+    found = candidates(settled.model, settled.decisions[""])
+    assert [c.name for c in found] == ["CsrLinear"]  # type: ignore[union-attr]
 
 
 def test_dense_preference_is_the_simulation_bit_for_bit() -> None:

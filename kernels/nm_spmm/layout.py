@@ -25,6 +25,10 @@ class Pattern(NamedTuple):
     m: int | None
     vector: int
 
+    def __str__(self) -> str:
+        shared = "" if self.vector == 1 else f"{self.vector}x1"
+        return shared if self.n is None else f"{self.n}:{self.m} {shared}".strip()
+
 
 def patterns(keep: Tensor) -> list[Pattern]:
     """The patterns that keep (N, K) bool has exactly, the one for CPUs first.
