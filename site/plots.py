@@ -90,7 +90,9 @@ def _drawn(series: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _draw(axes: Axes, series: Mapping[str, Any]) -> None:
     lines = _drawn(series)
-    for i, line in enumerate(lines):
+    plain = len([line for line in lines if line.get("draw") != "line"])
+    for number, line in enumerate(lines):
+        i = number if number < plain else number - plain
         x, y = [float(v) for v in line["x"]], [float(v) for v in line["y"]]
         look: dict[str, Any] = {
             "color": LINES[i % 6],

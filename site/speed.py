@@ -95,10 +95,11 @@ def _share(row: Row) -> str:
 
 
 def _peers(peers: Mapping[str, float]) -> str:
-    return "".join(
+    lines = "".join(
         f'<div class="peer"><b class="fig">{ratio:.2f}</b> {text(name)}</div>'
         for name, ratio in peers.items()
     )
+    return f"<div>{lines}</div>" if lines else ""
 
 
 def bars_table(run: Run) -> str:
@@ -106,8 +107,8 @@ def bars_table(run: Run) -> str:
     rows = barred(run)
     if not rows:
         return ""
-    head = ["Bar", "Row", "Asked", "Measured", "Verdict"]
-    return table(head, (_bar(row, run) for row in rows), numbers=(2, 3))
+    head = ["Row", "Asked", "Measured", "Verdict"]
+    return table(head, (_bar(row, run) for row in rows), numbers=(1, 2))
 
 
 def _bar(row: Row, run: Run) -> list[str]:
@@ -116,8 +117,8 @@ def _bar(row: Row, run: Run) -> list[str]:
     name, ratio = next(iter(row["peers"].items()), ("", None))
     reason = row.get("reason")
     return [
-        f"<code>{text(row['bar_id'])}</code>" if row.get("bar_id") else "",
-        text(row["shape"])
+        (f"<code>{text(row['bar_id'])}</code> " if row.get("bar_id") else "")
+        + text(row["shape"])
         + (f", {text(state)}" if state else "")
         + (f'<small class="where">against {text(name)}</small>' if name else "")
         + (f'<p class="reason">{text(reason)}</p>' if reason else ""),
