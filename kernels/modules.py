@@ -11,7 +11,7 @@ from octavo.kernels.csr_spmm.module import CsrConv2d, CsrLinear
 from octavo.kernels.fake_quant.module import FakeQuant
 from octavo.kernels.hadamard.module import Hadamard
 from octavo.kernels.int4_matmul.module import Int4Conv2d, Int4Linear
-from octavo.kernels.int8_matmul.module import Int8Linear
+from octavo.kernels.int8_matmul.module import Int8Conv2d, Int8Linear
 from octavo.kernels.nm_spmm.module import NmConv2d, NmLinear
 from octavo.kernels.pq_embedding.module import PqEmbedding
 from octavo.kernels.pq_matmul.module import PqLinear
@@ -28,6 +28,7 @@ __all__ = [
     "Hadamard",
     "Int4Conv2d",
     "Int4Linear",
+    "Int8Conv2d",
     "Int8Linear",
     "NmConv2d",
     "NmLinear",

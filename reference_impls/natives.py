@@ -70,6 +70,9 @@ def _conv2d(module: Any, decision: Decision) -> tuple[Candidate, ...] | str:
     if codes is not None and codes.bits <= 4:
         parts = (codes.codes, codes.scales, codes.group, *place)
         found.append(Candidate("Int4Conv2d", lambda: native.Int4Conv2d(*parts), True))
+    if codes is not None and codes.bits > 4 and codes.group is None:
+        eight = (codes.codes, codes.scales.squeeze(1), *place)
+        found.append(Candidate("Int8Conv2d", lambda: native.Int8Conv2d(*eight), True))
     if stripes is not None:
         build = lambda: native.StripeConv2d(weight, stripes, *place)  # noqa: E731
         found.append(Candidate("StripeConv2d", build, False))

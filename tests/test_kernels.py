@@ -22,6 +22,7 @@ from octavo.kernels import (
 )
 from octavo.kernels.csr_spmm.convolution import csr_conv2d
 from octavo.kernels.int4_matmul.convolution import int4_conv2d
+from octavo.kernels.int8_matmul.convolution import int8_conv2d
 
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
 EPSILON = torch.finfo(torch.float32).eps
@@ -213,7 +214,7 @@ def test_stripes_keep_the_two_oracle_rule(
     padding=st.integers(0, 2),
     dilation=st.integers(1, 2),
 )
-def test_int4_convolution_is_the_product_over_patches(
+def test_integer_convolution_is_the_product_over_patches(
     batch: int,
     c: int,
     n: int,
@@ -232,6 +233,11 @@ def test_int4_convolution_is_the_product_over_patches(
     for _ in each_isa():
         y = int4_conv2d(x, packed, kernel, bias, stride, padding, dilation)
         product = int4_matmul.int4_matmul(patches, packed, bias)
+        assert torch.equal(y.flatten(2).transpose(1, 2), product)
+    wide = int8_matmul.pack(codes_of(n, k, -127, 127), torch.ones(n))
+    for _ in each_isa():
+        y = int8_conv2d(x, wide, kernel, bias, stride, padding, dilation)
+        product = int8_matmul.int8_matmul(patches, wide, bias)
         assert torch.equal(y.flatten(2).transpose(1, 2), product)
 
 

@@ -179,6 +179,8 @@ for isa in n.backends():
         p = int4_matmul.pack(codes, torch.rand(out, 1))
         y = guarded(torch.empty(1, after, after, out))
         n.int4_conv2d(x, guarded(p.codes), guarded(p.scales), bias, y, p.group, sizes, 1)
+        q = int8_matmul.pack(codes, torch.rand(out))
+        n.int8_conv2d(x, guarded(q.codes), guarded(q.scales), bias, y, sizes, 1)
 print("whole")
 """
     done = python(code)

@@ -1,3 +1,4 @@
+#include "runtime/bind_geometry.h"
 #include "runtime/bind_integer.h"
 
 namespace nb = nanobind;
@@ -7,17 +8,33 @@ OCTAVO_VNNI_KERNEL(octavo::IntegerKernel, int8_matmul)
 namespace octavo {
 namespace {
 
+IntegerKind kind() { return {int8_matmul_in_use(), 4, 1}; }
+
 void call(nb::handle x, nb::handle codes, nb::handle scales, nb::handle bias, nb::handle out,
           int threads) {
-  multiply_rows({int8_matmul_in_use(), 4, 1}, view(x, 'f', 4),
-                integer_weight(codes, scales, bias, 0), view(out, 'f', 4), threads);
+  multiply_rows(kind(), view(x, 'f', 4), integer_weight(codes, scales, bias, 0),
+                view(out, 'f', 4), threads);
+}
+
+// out is (batch, out_tall, out_wide, n).
+void convolve(nb::handle x_, nb::handle codes, nb::handle scales, nb::handle bias, nb::handle out_,
+              const ConvolutionSizes& sizes, int threads) {
+  const View x = view(x_, 'f', 4), out = view(out_, 'f', 4);
+  const IntegerWeight w = integer_weight(codes, scales, bias, 0);
+  if (!out.count()) return;
+  const Geometry g = geometry(x, out, true, sizes);
+  nb::gil_scoped_release free;
+  const float* images = pad_images(g, x.as<float>(), x.shape[0], 2, threads);
+  multiply(kind(), images, &g, x.shape[0] * g.pixels(), g.patch(), w, out, threads);
 }
 
 }  // namespace
 
 void bind_int8_matmul(nb::module_& m) {
   const nb::arg must;
-  m.def("int8_matmul", call, must, must, must, nb::arg().none(), must, must);
+  const auto maybe = nb::arg().none();
+  m.def("int8_matmul", call, must, must, must, maybe, must, must);
+  m.def("int8_conv2d", convolve, must, must, must, maybe, must, must, must);
 }
 
 }  // namespace octavo
