@@ -26,6 +26,7 @@ from octavo.kernels import (
     csr_spmm,
     fake_quant,
     hadamard,
+    int2_matmul,
     int4_matmul,
     int8_matmul,
     kmeans_assign,
@@ -38,7 +39,8 @@ from octavo.kernels.adder_conv2d import codes as adder_codes
 from octavo.kernels.runtime import backend, backends, cpu_flags, missing
 
 Packed = (
-    int4_matmul.PackedInt4
+    int2_matmul.PackedInt2
+    | int4_matmul.PackedInt4
     | int8_matmul.PackedInt8
     | csr_spmm.PackedCsr
     | nm_spmm.PackedNm
@@ -49,6 +51,7 @@ Packed = (
     | block_attention.PackedBlocks
 )
 FORMATS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Packed]] = {
+    "int2": int2_matmul.load,
     "int4": int4_matmul.load,
     "int8": int8_matmul.load,
     "csr": csr_spmm.load,
@@ -84,6 +87,7 @@ __all__ = [
     "csr_spmm",
     "fake_quant",
     "hadamard",
+    "int2_matmul",
     "int4_matmul",
     "int8_matmul",
     "kmeans_assign",

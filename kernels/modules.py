@@ -10,6 +10,7 @@ from octavo.kernels.block_attention.module import BlockAttention
 from octavo.kernels.csr_spmm.module import CsrConv2d, CsrLinear
 from octavo.kernels.fake_quant.module import FakeQuant
 from octavo.kernels.hadamard.module import Hadamard
+from octavo.kernels.int2_matmul.module import Int2Linear
 from octavo.kernels.int4_matmul.module import Int4Conv2d, Int4Linear
 from octavo.kernels.int8_matmul.module import Int8Conv2d, Int8Linear
 from octavo.kernels.nm_spmm.module import NmConv2d, NmLinear
@@ -26,6 +27,7 @@ __all__ = [
     "CsrLinear",
     "FakeQuant",
     "Hadamard",
+    "Int2Linear",
     "Int4Conv2d",
     "Int4Linear",
     "Int8Conv2d",

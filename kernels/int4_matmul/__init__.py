@@ -8,8 +8,8 @@
     s       scales         (N, K / group) float32
     q, a    (inside)       activations quantized in the call, symmetric int8, by row and group
 
-The inner sum is an exact 32-bit integer: |sum| <= group * 15 * 127 as it is accumulated, so a group
-may be up to 1,048,576 inputs. Every instruction set and thread count gives the same integers.
+The inner sum is an exact 32-bit integer: |sum| <= group * 120 * 127 as it is accumulated, so a
+group may be up to 131,072 inputs. Every instruction set and thread count gives the same integers.
 Packed: `codes` (panels, K'/8, 64, 4) uint8, low nibble the input k, high nibble k + 4, stored as
 code + 8; `scales` (panels, groups, 64) float32.
 Source: group-wise integer products as in Q8BERT-style dynamic quantization (arXiv 1910.06188).
@@ -29,9 +29,10 @@ from octavo.kernels.runtime import activations, door, panels
 from octavo.kernels.runtime.operation import define, to_x_and_bias
 
 VERSION = 1
+BITS = 4
 OFFSET = 8
-STEP = 8
-LONGEST_GROUP = 1 << 20
+STEP = 8  # inputs
+LONGEST_GROUP = 1 << 17
 
 
 class PackedInt4(NamedTuple):
@@ -68,24 +69,18 @@ def pack(codes: Tensor, scales: Tensor, group: int | None = None) -> PackedInt4:
     """
     door.check_weight("int4_matmul", "codes", codes, torch.int8, 2)
     n, k = codes.shape
-    group = _check_group(k, group)
-    if scales.dtype != torch.float32 or scales.shape != (n, k // group):
-        raise InputError(
-            f"int4_matmul: scales are {scales.dtype} {tuple(scales.shape)}; "
-            f"they must be float32 {(n, k // group)}: one a row and group"
-        )
+    group = panels.check_group("int4_matmul", k, group, STEP, LONGEST_GROUP)
+    panels.check_scales("int4_matmul", scales, n, k // group)
     if int(codes.min()) < -8 or int(codes.max()) > 7:
         raise InputError("int4_matmul: codes leave [-8, 7]; clamp them, or use int8_matmul")
-    wide = panels.to_panels(codes, STEP, OFFSET)  # (P, K'/4, 64, 4)
-    nibbles = wide[:, 0::2] | (wide[:, 1::2] << 4)  # (P, K'/8, 64, 4)
-    steps = panels.scales_to_panels(scales)
-    return PackedInt4(runtime.place(nibbles), runtime.place(steps), n, k, group)
+    nibbles = runtime.place(panels.to_fields(codes, BITS, OFFSET))  # (P, K'/8, 64, 4)
+    steps = runtime.place(panels.scales_to_panels(scales))
+    return PackedInt4(nibbles, steps, n, k, group)
 
 
 def unpack(packed: PackedInt4) -> tuple[Tensor, Tensor]:
     """The codes (N, K) int8 and scales (N, groups) float32 of a packed weight."""
-    wide = torch.stack((packed.codes & 15, packed.codes >> 4), 2).flatten(1, 2)  # (P, K'/4, 64, 4)
-    codes = panels.from_panels(wide, packed.n, packed.k, OFFSET)
+    codes = panels.from_fields(packed.codes, packed.n, packed.k, BITS, OFFSET)
     return codes, panels.scales_from_panels(packed.scales, packed.n)
 
 
@@ -107,17 +102,6 @@ def int4_matmul(x: Tensor, packed: PackedInt4, bias: Tensor | None = None) -> Te
         return _run(x, packed.codes, packed.scales, bias, packed.n, packed.k, packed.group)
     op: Tensor = torch.ops.octavo.int4_matmul(x, *packed[:2], bias, *packed[2:])
     return op
-
-
-def _check_group(k: int, group: int | None) -> int:
-    """The group in inputs, once it is known to fit."""
-    if (group is None or group == k) and k <= LONGEST_GROUP:
-        return k
-    if group is None or group <= 0 or k % group or group % STEP:
-        fits = [g for g in (32, 64, 128, 256) if k % g == 0]
-        use = ", ".join(map(str, fits)) or "None (the whole row)"
-        raise InputError(f"int4_matmul: group={group} does not divide in={k}; use {use}")
-    return group
 
 
 def _run(

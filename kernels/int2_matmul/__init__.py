@@ -1,0 +1,145 @@
+"""Multiply activations by 2-bit weights with a scale a group: y = x W^T, W = s c.
+
+    y[m, n] = sum_G  a[m, G] * s[n, G] * sum_{k in G} q[m, k] * c[n, k]   (+ bias[n])
+
+    symbol  in code        shape, type
+    x       x              (..., K) float32
+    c       codes          (N, K) int8 in [-2, 1]
+    s       scales         (N, K / group) float32
+    q, a    (inside)       activations quantized in the call, symmetric int8, by row and group
+
+Ternary weights are the same with codes in {-1, 0, 1}: a case, not another format.
+
+The inner sum is an exact 32-bit integer: |sum| <= group * 48 * 127 as it is accumulated, so a group
+may be up to 262,144 inputs. Every instruction set and thread count gives the same integers.
+Packed: `codes` (panels, K'/16, 64, 4) uint8, four fields of 2 bits stored as code + 2: field f of
+byte i is the input 16 j + 4 f + i; `scales` (panels, groups, 64) float32.
+Source: ternary weights with a scale, Li et al. (arXiv 1605.04711), eq. (1); activations quantized
+in the call as in Q8BERT (arXiv 1910.06188).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from octavo.errors import InputError
+from octavo.kernels import runtime
+from octavo.kernels.runtime import activations, door, panels
+from octavo.kernels.runtime.operation import define, to_x_and_bias
+
+VERSION = 1
+BITS = 2
+OFFSET = 2
+STEP = 16  # inputs
+LONGEST_GROUP = 1 << 18
+
+
+class PackedInt2(NamedTuple):
+    """A packed 2-bit weight. `group` counts inputs; a whole row is `group == k`."""
+
+    codes: Tensor  # (panels, K'/16, 64, 4) uint8
+    scales: Tensor  # (panels, groups, 64) float32
+    n: int
+    k: int
+    group: int
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON-ready facts to save; `load` takes them back."""
+        meta = {"format": "int2", "version": VERSION, "n": self.n, "k": self.k, "group": self.group}
+        return {"codes": self.codes, "scales": self.scales}, meta
+
+
+def load(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> PackedInt2:
+    """A packed weight from its saved state."""
+    door.check_state("int2_matmul", meta, VERSION, ("n", "k", "group"))
+    codes, scales = runtime.place(tensors["codes"]), runtime.place(tensors["scales"])
+    return PackedInt2(codes, scales, meta["n"], meta["k"], meta["group"])
+
+
+def pack(codes: Tensor, scales: Tensor, group: int | None = None) -> PackedInt2:
+    """Pack codes (N, K) int8 in [-2, 1] with scales (N, K / group); group None is the whole row.
+
+    Raises:
+        InputError: wrong dtype or shape, a code outside 2 bits, a group that does not divide K.
+
+    >>> packed = pack(torch.tensor([[1, -2], [1, 0]], dtype=torch.int8), torch.ones(2, 1))
+    >>> int2_matmul(torch.tensor([[1.0, -1.0]]), packed).round(decimals=3).tolist()
+    [[3.0, 1.0]]
+    """
+    door.check_weight("int2_matmul", "codes", codes, torch.int8, 2)
+    n, k = codes.shape
+    group = panels.check_group("int2_matmul", k, group, STEP, LONGEST_GROUP)
+    panels.check_scales("int2_matmul", scales, n, k // group)
+    if int(codes.min()) < -2 or int(codes.max()) > 1:
+        raise InputError("int2_matmul: codes leave [-2, 1]; clamp them, or use int4_matmul")
+    fours = runtime.place(panels.to_fields(codes, BITS, OFFSET))  # (P, K'/16, 64, 4)
+    steps = runtime.place(panels.scales_to_panels(scales))
+    return PackedInt2(fours, steps, n, k, group)
+
+
+def unpack(packed: PackedInt2) -> tuple[Tensor, Tensor]:
+    """The codes (N, K) int8 and scales (N, groups) float32 of a packed weight."""
+    codes = panels.from_fields(packed.codes, packed.n, packed.k, BITS, OFFSET)
+    return codes, panels.scales_from_panels(packed.scales, packed.n)
+
+
+def reference(x: Tensor, codes: Tensor, scales: Tensor, group: int | None = None) -> Tensor:
+    """The oracle, in torch: (..., K) -> (..., N)."""
+    rows = x.reshape(-1, codes.shape[1])  # (M, K)
+    q = activations.quantize_rows(rows, group or codes.shape[1])
+    return activations.integer_product(q, codes, scales).reshape(*x.shape[:-1], codes.shape[0])
+
+
+def int2_matmul(x: Tensor, packed: PackedInt2, bias: Tensor | None = None) -> Tensor:
+    """Multiply x (..., K) float32 by the packed weight, add bias (N,): (..., N) float32.
+
+    Raises:
+        InputError: x or bias of another dtype, device or shape.
+    """
+    door.check_input("int2_matmul", x, bias, inner=packed.k, axis=-1, n=packed.n)
+    if door.takes_short_way(x, bias):
+        return _run(x, packed.codes, packed.scales, bias, packed.n, packed.k, packed.group)
+    op: Tensor = torch.ops.octavo.int2_matmul(x, *packed[:2], bias, *packed[2:])
+    return op
+
+
+def _run(
+    x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int, k: int, group: int
+) -> Tensor:
+    """One eager call on the backend in use."""
+    if not runtime.is_native():
+        y = reference(x, *unpack(PackedInt2(codes, scales, n, k, group)), group)
+        return y if bias is None else y + bias
+    out = x.new_empty((*x.shape[:-1], n))
+    bias = None if bias is None else bias.contiguous()
+    runtime.native.int2_matmul(x.contiguous(), codes, scales, bias, out, group, runtime.threads())
+    return out
+
+
+def _fake(
+    x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int, k: int, group: int
+) -> Tensor:
+    """The shape of the answer, for tracing."""
+    return x.new_empty((*x.shape[:-1], n))
+
+
+def _to_x(
+    grad: Tensor, x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None,
+    n: int, k: int, group: int,
+) -> Tensor:  # fmt: skip
+    """The gradient to x, as if activations were not rounded (straight through)."""
+    whole, steps = unpack(PackedInt2(codes, scales, n, k, group))
+    return grad @ (whole * steps.repeat_interleave(group, dim=1))
+
+
+define(
+    "int2_matmul(Tensor x, Tensor codes, Tensor scales, Tensor? bias, "
+    "int n, int k, int group) -> Tensor",
+    _run,
+    _fake,
+    to_x_and_bias(_to_x, bias_axis=-1),
+)
