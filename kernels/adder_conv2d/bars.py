@@ -33,7 +33,8 @@ def _forward(channels: int, side: int) -> Case:
             "unfold cdist": lambda: -torch.cdist(F.unfold(x, 3, padding=1).mT, rows, p=1.0),
             "conv2d, multiplying": lambda: F.conv2d(x, weight, padding=1),
         },
-        bar=20.0,
+        bar_id="K16-float",
+        limit="fadd",
     )
 
 
@@ -46,10 +47,11 @@ def _codes(channels: int, side: int) -> Case:
     return Case(
         "adder_conv2d",
         f"{channels}x{side}x{side} 3x3, 8-bit codes",
-        1.0 * filters.numel() * side * side,
+        2.0 * filters.numel() * side * side,
         lambda: codes.adder_conv2d_u8(x, packed, padding=1),
         {"unfold cdist": lambda: -torch.cdist(F.unfold(floats, 3, padding=1).mT, rows, p=1.0)},
-        bar=70.0,
+        bar_id="K16-bytes",
+        limit="sad",
     )
 
 
@@ -64,5 +66,5 @@ def _to_x(channels: int, side: int) -> Case:
         5.0 * weight.numel() * side * side,
         lambda: torch.ops.octavo.adder_conv2d_to_x(grad, x, weight, sizes),
         {"unfold clamp einsum": lambda: reference_to_x(grad, x, weight, sizes)},
-        bar=5.0,
+        bar_id="K16-gradient",
     )
