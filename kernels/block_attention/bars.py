@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,14 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from octavo.kernels.bars import Case, seeded
-from octavo.kernels.block_attention import PackedBlocks, block_attention, from_mask, to_mask
+from octavo.kernels.block_attention import (
+    PackedBlocks,
+    bigbird_blocks,
+    block_attention,
+    from_mask,
+    to_mask,
+)
+from octavo.kernels.curves import curve
 from octavo.kernels.timing import Call
 
 HEADS, D = 12, 64
@@ -19,15 +27,46 @@ SHARE = 0.8  # of what leaving blocks out can give at most, 1 / density
 
 def cases(quick: bool) -> Iterator[Case]:
     """12 heads of 64: a share of the blocks of 64, drawn at random; other sizes of a block."""
-    yield _dense(1024 if quick else 4096, 64, 0.15)
     if quick:
+        yield _dense(1024, 64, 0.15)
         return
-    for size in (16, 32, 128):
-        yield _dense(4096, size, 0.15)
-    for density in (0.05, 0.5):
-        yield _dense(4096, 64, density)
-    for dtype, bar in ((torch.float32, 1.4), (torch.bfloat16, 3.0)):
-        yield _flex(4096, 64, 0.15, dtype, bar)
+    yield _flex(4096, 64, 0.15, torch.float32, "K26")
+    yield _flex(4096, 64, 0.15, torch.bfloat16, "K26-bfloat16")
+    for size, density in ((16, 0.15), (32, 0.15), (128, 0.15), (64, 0.05), (64, 0.5)):
+        yield _dense(4096, size, density)
+
+
+def crossovers(quick: bool) -> Iterator[dict[str, Any]]:
+    """By the share of kept blocks, and by length at BigBird's own list."""
+    length = 1024 if quick else 4096
+    shares = (0.125, 0.5, 1.0) if quick else (0.03125, 0.0625, 0.125, 0.25, 0.5, 0.75, 1.0)
+    place = f"{length} positions, {HEADS} heads of {D}, blocks of 64"
+    yield curve(
+        place, "share of the blocks that is kept", shares, lambda share: _at(length, float(share))
+    )
+    lengths = (512, 1024) if quick else (512, 1024, 2048, 4096)
+    yield curve(
+        "BigBird, blocks of 64: 3 near, 2 at the ends, 3 random", "positions", lengths, _bird
+    )
+
+
+def _at(length: int, share: float) -> dict[str, Call]:
+    """Ours and all of the keys, at this share of kept blocks."""
+    packed, (q, k, v) = _list(length, 64, share), _inputs(length)
+    return {
+        "block_attention": lambda: block_attention(q, k, v, packed),
+        "sdpa": lambda: F.scaled_dot_product_attention(q, k, v),
+    }
+
+
+def _bird(length: float) -> dict[str, Call]:
+    """Ours and all of the keys, at this length."""
+    q, k, v = _inputs(int(length))
+    packed = bigbird_blocks(int(length) // 64, 64, generator=seeded(), heads=HEADS)
+    return {
+        "block_attention": lambda: block_attention(q, k, v, packed),
+        "sdpa": lambda: F.scaled_dot_product_attention(q, k, v),
+    }
 
 
 def _inputs(length: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -43,19 +82,25 @@ def _list(length: int, size: int, density: float) -> PackedBlocks:
     return from_mask(mask, size)
 
 
-def _case(packed: PackedBlocks, inputs: list[Tensor], peers: dict[str, Call], bar: float) -> Case:
-    """A case of ours against these peers."""
+def _case(
+    packed: PackedBlocks, inputs: list[Tensor], peers: dict[str, Call], bar_id: str | None = None
+) -> Case:
+    """A case of ours against attention to all keys, and against these peers.
+
+    Without a bar of its own it must give SHARE of what leaving blocks out can.
+    """
     q, k, v = inputs
     length, kept = q.shape[2], packed.indices.numel() * packed.size**2
-    kind = "float32" if q.dtype == torch.float32 else "bfloat16"
+    share, kind = kept / length**2, "float32" if q.dtype == torch.float32 else "bfloat16"
     return Case(
         "block_attention",
-        f"{length} positions, {HEADS} heads of {D}, blocks of {packed.size}, "
-        f"{kept / length**2:.1%} kept, {kind}",
+        f"{length} tokens, {HEADS} heads of {D}, blocks of {packed.size}, {share:.0%} kept, {kind}",
         4.0 * kept * HEADS * D,
         lambda: block_attention(q, k, v, packed),
-        peers,
-        bar=bar,
+        {"sdpa": lambda: F.scaled_dot_product_attention(q, k, v), **peers},
+        bar=SHARE / share,
+        bar_id=bar_id,
+        limit="fma",
     )
 
 
@@ -63,14 +108,11 @@ def _dense(length: int, size: int, density: float) -> Case:
     packed, (q, k, v) = _list(length, size, density), _inputs(length)
     kept = to_mask(packed, length // size)
     mask = kept.repeat_interleave(size, 0).repeat_interleave(size, 1)
-    peers: dict[str, Call] = {
-        "sdpa": lambda: F.scaled_dot_product_attention(q, k, v),
-        "sdpa, mask": lambda: F.scaled_dot_product_attention(q, k, v, mask),
-    }
-    return _case(packed, [q, k, v], peers, SHARE / float(kept.float().mean()))
+    masked: dict[str, Call] = {"sdpa, mask": lambda: F.scaled_dot_product_attention(q, k, v, mask)}
+    return _case(packed, [q, k, v], masked)
 
 
-def _flex(length: int, size: int, density: float, dtype: torch.dtype, bar: float) -> Case:
+def _flex(length: int, size: int, density: float, dtype: torch.dtype, bar_id: str) -> Case:
     """FlexAttention, compiled, told the same list: full blocks, nothing masked inside them."""
     packed, (q, k, v) = _list(length, size, density), _inputs(length, dtype)
     blocks = length // size
@@ -82,5 +124,5 @@ def _flex(length: int, size: int, density: float, dtype: torch.dtype, bar: float
         nothing, torch.zeros_like(columns), counts, columns, BLOCK_SIZE=size
     )
     compiled = torch.compile(flex_attention)
-    peers: dict[str, Call] = {"flex attention": lambda: compiled(q, k, v, block_mask=mask)}
-    return _case(packed, [q, k, v], peers, bar)
+    peers: dict[str, Call] = {"flex_attention": lambda: compiled(q, k, v, block_mask=mask)}
+    return _case(packed, [q, k, v], peers, bar_id)
