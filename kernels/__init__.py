@@ -9,6 +9,7 @@ Each operation packs once and is called many times:
 [[2.0, 2.0, 2.0]]
 
 `backend()` says which instruction set runs, `backends()` which could, `OCTAVO_BACKEND` forces one.
+Tensors on a GPU go to Triton where a kernel has it: `gpu.backends()`, and `gpu.missing()` why not.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from octavo.kernels import (
     stripe_conv2d,
 )
 from octavo.kernels.adder_conv2d import codes as adder_codes
-from octavo.kernels.runtime import backend, backends, cpu_flags, missing
+from octavo.kernels.runtime import backend, backends, cpu_flags, gpu, missing
 
 Packed = (
     int2_matmul.PackedInt2
@@ -86,6 +87,7 @@ __all__ = [
     "cpu_flags",
     "csr_spmm",
     "fake_quant",
+    "gpu",
     "hadamard",
     "int2_matmul",
     "int4_matmul",

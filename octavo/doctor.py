@@ -6,6 +6,8 @@ import shutil
 from importlib.util import find_spec
 from typing import Any
 
+import torch
+
 import octavo
 from octavo.ingest import encode
 
@@ -25,11 +27,12 @@ def examine() -> dict[str, Any]:
         "cpu": machine.cpu(),
         "cpu_flags": kernels.cpu_flags(),
         "gpu": machine.gpu(),
+        "triton": machine.versions("triton").get("triton"),
         "backend": kernels.backend(),
-        "backends": kernels.backends(),
+        "backends": [*kernels.backends(), *kernels.gpu.backends()],
         "encoder": encoder,
         "methods": list(found()),
-        "missing": [*_kernels(kernels.missing()), *_search(encoder), *_site()],
+        "missing": [*_kernels(kernels.missing()), *_gpu(), *_search(encoder), *_site()],
     }
 
 
@@ -47,6 +50,14 @@ def _kernels(reason: str | None) -> list[str]:
         return []
     compiler = any(shutil.which(name) for name in ("c++", "g++", "clang++"))
     return [reason if compiler else f"{reason} (no C++ compiler is on the PATH)"]
+
+
+def _gpu() -> list[str]:
+    """Triton, where a GPU is there without it: a machine without a GPU lacks nothing."""
+    from octavo import kernels
+
+    reason = kernels.gpu.missing() if torch.cuda.is_available() else None
+    return [] if reason is None else [reason]
 
 
 def _search(encoder: str | None) -> list[str]:

@@ -70,10 +70,10 @@ def adder_conv2d(
     >>> adder_conv2d(torch.tensor([[[[1.0, 3.0]]]]), filters).tolist()
     [[[[0.0, -2.0]], [[-4.0, -2.0]]]]
     """
-    if weight.dtype != torch.float32 or weight.dim() != 4 or not weight.numel():
+    if weight.dtype != x.dtype or weight.dim() != 4 or not weight.numel():
         raise InputError(
             f"adder_conv2d: weight is {weight.dtype} {tuple(weight.shape)}; "
-            "it must be a non-empty float32 (N, C, Kh, Kw)"
+            f"it must be a non-empty (N, C, Kh, Kw) of {x.dtype}, as x is"
         )
     n, c, kh, kw = weight.shape
     place = (stride, padding, dilation)
@@ -134,9 +134,11 @@ define(
     _run,
     _fake,
     _gradient,
+    on_gpu=f"{__name__}.gpu",
 )
 define(
     "adder_conv2d_to_x(Tensor grad, Tensor x, Tensor weight, int[] sizes) -> Tensor",
     _run_to_x,
     _fake_to_x,
+    on_gpu=f"{__name__}.gpu",
 )

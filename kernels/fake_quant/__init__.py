@@ -30,6 +30,7 @@ from octavo.kernels.runtime import door
 from octavo.kernels.runtime.operation import define
 
 WIDEST = 1 << 22
+PLACES = ("cpu", "cuda", "meta")
 
 
 def reference(
@@ -72,10 +73,10 @@ def _check(
 ) -> int | None:
     """The axis counted from the front, once everything fits."""
     for name, tensor in (("x", x), ("scale", scale)):
-        if tensor.dtype != torch.float32 or tensor.device.type not in ("cpu", "meta"):
+        if tensor.dtype != torch.float32 or tensor.device.type not in PLACES:
             raise InputError(
                 f"fake_quant: {name} is {tensor.dtype} on {tensor.device}; it must be float32 on "
-                f"the CPU: use {name}.float().cpu()"
+                f"the CPU or a GPU: use {name}.float().cpu()"
             )
     if not low < high or max(abs(low - zero), abs(high - zero)) > WIDEST:
         raise InputError(
@@ -167,10 +168,12 @@ define(
     _run,
     _fake,
     _gradient,
+    on_gpu=f"{__name__}.gpu",
 )
 define(
     "fake_quant_backward(Tensor grad, Tensor x, Tensor scale, int low, int high, int? axis) "
     "-> (Tensor, Tensor)",
     _run_backward,
     _fake_backward,
+    on_gpu=f"{__name__}.gpu",
 )

@@ -77,4 +77,6 @@ def _gradient(grad: Tensor, needs: Any, x: Tensor, scale: float) -> tuple[Tensor
     return torch.ops.octavo.hadamard(grad, scale), None
 
 
-define("hadamard(Tensor x, float scale) -> Tensor", _run, _fake, _gradient)
+define(
+    "hadamard(Tensor x, float scale) -> Tensor", _run, _fake, _gradient, on_gpu=f"{__name__}.gpu"
+)

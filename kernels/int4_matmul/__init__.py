@@ -130,7 +130,7 @@ def _to_x(
 ) -> Tensor:  # fmt: skip
     """The gradient to x, as if activations were not rounded (straight through)."""
     whole, steps = unpack(PackedInt4(codes, scales, n, k, group))
-    return grad @ (whole * steps.repeat_interleave(group, dim=1))
+    return grad @ (whole * steps.repeat_interleave(group, dim=1)).to(grad.dtype)
 
 
 define(
@@ -139,4 +139,5 @@ define(
     _run,
     _fake,
     to_x_and_bias(_to_x, bias_axis=-1),
+    on_gpu=f"{__name__}.gpu",
 )

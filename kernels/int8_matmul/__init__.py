@@ -126,7 +126,7 @@ def _to_x(
 ) -> Tensor:
     """The gradient to x, as if activations were not rounded (straight through)."""
     whole, steps = unpack(PackedInt8(codes, scales, n, k))
-    return grad @ (whole * steps.unsqueeze(1))
+    return grad @ (whole * steps.unsqueeze(1)).to(grad.dtype)
 
 
 define(
@@ -134,4 +134,5 @@ define(
     _run,
     _fake,
     to_x_and_bias(_to_x, bias_axis=-1),
+    on_gpu=f"{__name__}.gpu",
 )

@@ -31,6 +31,7 @@ from octavo.kernels.runtime.operation import define
 
 VERSION = 1
 BOOK = 256  # most pieces of a book
+PLACES = ("cpu", "cuda", "meta")
 
 
 class PackedPq(NamedTuple):
@@ -103,10 +104,10 @@ def pq_embedding(ids: Tensor, packed: PackedPq) -> Tensor:
     Raises:
         InputError: ids that are no integers, on another device, or outside the table.
     """
-    if ids.dtype not in (torch.int64, torch.int32) or ids.device.type not in ("cpu", "meta"):
+    if ids.dtype not in (torch.int64, torch.int32) or ids.device.type not in PLACES:
         raise InputError(
-            f"pq_embedding: ids are {ids.dtype} on {ids.device}; they must be int64 on the CPU: "
-            "use ids.long().cpu()"
+            f"pq_embedding: ids are {ids.dtype} on {ids.device}; they must be int64 on the CPU "
+            "or a GPU: use ids.long().cpu()"
         )
     if door.takes_short_way(ids, packed.books):
         return _run(ids, *packed)
@@ -142,10 +143,18 @@ def _gradient(
     if not needs[2]:
         return None, None, None
     groups, size, piece = books.shape
-    where = codes[ids.flatten()].long() + torch.arange(groups) * size  # (rows, G)
+    where = (
+        codes[ids.flatten()].long() + torch.arange(groups, device=codes.device) * size
+    )  # (rows, G)
     to_books = torch.zeros_like(books).view(-1, piece)
     to_books.index_add_(0, where.flatten(), grad.reshape(-1, piece))
     return None, None, to_books.view(books.shape)
 
 
-define("pq_embedding(Tensor ids, Tensor codes, Tensor books) -> Tensor", _run, _fake, _gradient)
+define(
+    "pq_embedding(Tensor ids, Tensor codes, Tensor books) -> Tensor",
+    _run,
+    _fake,
+    _gradient,
+    on_gpu=f"{__name__}.gpu",
+)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from octavo.errors import InputError
+from octavo.kernels.runtime import gpu
 
 
 def check_input(op: str, x: Tensor, bias: Tensor | None, *, inner: int, axis: int, n: int) -> None:
@@ -16,18 +17,32 @@ def check_input(op: str, x: Tensor, bias: Tensor | None, *, inner: int, axis: in
     Raises:
         InputError: wrong dtype, device or shape.
     """
-    if x.dtype != torch.float32:
-        raise InputError(f"{op}: x is {x.dtype}; it must be float32: convert it with x.float()")
-    if x.device.type not in ("cpu", "meta"):
-        raise InputError(f"{op}: x is on {x.device}; this kernel runs on the CPU: use x.cpu()")
+    check_home(op, "x", x)
     if x.dim() < -axis or x.shape[axis] != inner:
         raise InputError(
             f"{op}: x has shape {tuple(x.shape)}; dimension {axis} must be {inner}, "
             "as in the packed weight"
         )
-    if bias is not None and (bias.shape != (n,) or bias.dtype != torch.float32):
+    if bias is not None and (bias.shape != (n,) or bias.dtype not in (torch.float32, x.dtype)):
         raise InputError(
             f"{op}: bias is {bias.dtype} {tuple(bias.shape)}; it must be float32 ({n},)"
+        )
+
+
+def check_home(op: str, name: str, x: Tensor) -> None:
+    """Check that x lies where the operation runs, in a type that it takes there.
+
+    Raises:
+        InputError: another device; on the CPU another type than float32, on a GPU no float.
+    """
+    on_gpu = x.device.type == "cuda"
+    if x.dtype != torch.float32 and not (on_gpu and x.dtype in gpu.DTYPES):
+        raise InputError(
+            f"{op}: {name} is {x.dtype}; it must be float32: convert it with {name}.float()"
+        )
+    if x.device.type not in ("cpu", "meta") and not (on_gpu and gpu.has(op)):
+        raise InputError(
+            f"{op}: {name} is on {x.device}; this kernel runs on the CPU: use {name}.cpu()"
         )
 
 

@@ -1,4 +1,4 @@
-"""Give an operation to torch: schema, CPU implementation, shapes for tracing, gradient.
+"""Give an operation to torch: schema, implementations, shapes for tracing, gradient.
 
 A defined operation passes through `torch.compile`, `torch.export` and autograd as torch's own do.
 """
@@ -11,17 +11,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from octavo.kernels.runtime import gpu
+
 Run = Callable[..., Any]
 # (grad of y, which inputs want a gradient, *inputs) -> a gradient or None for each input
 Backward = Callable[..., tuple[Tensor | None, ...]]
 
 
-def define(schema: str, run: Run, fake: Run, backward: Backward | None = None) -> None:
-    """Define octavo::<name> from `name(...) -> ...`: CPU, shapes for tracing, gradient."""
+def define(
+    schema: str, run: Run, fake: Run, backward: Backward | None = None, on_gpu: str | None = None
+) -> None:
+    """Define octavo::<name> from `name(...) -> ...`: CPU, shapes for tracing, gradient.
+
+    on_gpu names the module whose <name> takes tensors on a GPU; it is imported when one comes.
+    """
     name = "octavo::" + schema.partition("(")[0]
     torch.library.define(name, schema[schema.index("(") :])
     torch.library.impl(name, "CPU", run)
     torch.library.register_fake(name, fake)
+    if on_gpu is not None:
+        torch.library.impl(name, "CUDA", gpu.lazily(on_gpu, name.removeprefix("octavo::")))
     if backward is None:
         return
 
