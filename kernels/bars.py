@@ -9,16 +9,22 @@ one is only required not to be slower than its first peer.
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from octavo.errors import InputError
+from octavo.kernels import roofline
 from octavo.kernels.timing import Call
 
 BAR = 1.0  # faster than torch's own path for the same thing
@@ -45,6 +51,7 @@ class Case(NamedTuple):
     units: float = 0.0
     state: str = "warm"  # or cold: each call reads its weights from memory, see in_turn()
     threads: int = 1
+    beside: Callable[[], AbstractContextManager[object]] = nullcontext  # runs meanwhile
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -118,3 +125,50 @@ def in_turn(calls: Iterable[Call]) -> Call:
     """
     following = itertools.cycle(list(calls))
     return lambda: next(following)()
+
+
+def bytes_of(*held: Tensor | Iterable[object]) -> int:
+    """Bytes of tensors, and of the tensors in packed weights.
+
+    >>> bytes_of(torch.zeros(3), (torch.zeros(2), 7))
+    20
+    """
+    tensors = itertools.chain.from_iterable([h] if isinstance(h, Tensor) else h for h in held)
+    return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))
+
+
+def copies_that_stay_cold(size: int) -> int:
+    """How many copies of so many bytes, used in turn, the caches do not hold."""
+    return -(-roofline.cold_bytes() // size)
+
+
+def on_threads(threads: int, call: Call) -> Call:
+    """The call with so many threads, one again after it."""
+
+    def made() -> object:
+        torch.set_num_threads(threads)
+        try:
+            return call()
+        finally:
+            torch.set_num_threads(1)
+
+    return made
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return mine or os.cpu_count() or 1
+
+
+@contextmanager
+def spinning() -> Iterator[None]:
+    """Another process keeps one core busy meanwhile."""
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(child.pid, {max(os.sched_getaffinity(0))})
+    try:
+        yield
+    finally:
+        child.kill()
+        child.wait()

@@ -20,7 +20,7 @@ import torch
 from octavo.kernels import backend, roofline
 from octavo.kernels.bars import Bar, Case, bar_of
 from octavo.kernels.roofline import COMPUTE, MEMORY, Probes
-from octavo.kernels.timing import ratio
+from octavo.kernels.timing import median_ms, ratio
 
 Row = dict[str, Any]
 Watch = Callable[[str], None]
@@ -70,13 +70,16 @@ def cases(quick: bool) -> Iterator[Case]:
 def _row(case: Case, probes: Probes, rounds: int) -> Row:
     """Measure one case against each peer in interleaved rounds, and hold it against its bar."""
     clock = time.thread_time if case.threads == 1 else time.perf_counter
-    timed = {
-        name: ratio(case.ours, peer, rounds=rounds, clock=clock)
-        for name, peer in case.peers.items()
-    }
-    ms = min(t.first_ms for t in timed.values())
+    with case.beside():
+        timed = {
+            name: ratio(case.ours, peer, rounds=rounds, clock=clock)
+            for name, peer in case.peers.items()
+        }
+        each_ms = [t.first_ms for t in timed.values()]
+        ms = min(each_ms or [median_ms(case.ours, rounds=rounds, clock=clock)])
     share, limit = share_of_limit(case, ms, probes)
-    row = {
+    ratios = {name: round(t.ratio, 3) for name, t in timed.items()}
+    row: Row = {
         "kernel": case.kernel,
         "shape": case.shape,
         "state": case.state,
@@ -88,9 +91,12 @@ def _row(case: Case, probes: Probes, rounds: int) -> Row:
         "intensity": round(case.operations / case.moved, 3) if case.moved else None,
         "limit": limit,
         "share_of_limit": share,
-        "peers": {name: round(t.ratio, 3) for name, t in timed.items()},
+        "peers": ratios,
     }
-    return row | _verdict(bar_of(case), row) | {"bar_id": case.bar_id}
+    verdict = _verdict(bar_of(case), row)
+    judged = [each["of"] for each in verdict["asked"] if each["of"] in ratios]
+    first = {name: ratios[name] for name in judged}  # the hardest to beat
+    return row | verdict | {"peers": first | ratios, "bar_id": case.bar_id}
 
 
 def share_of_limit(case: Case, ms: float, probes: Probes) -> tuple[float | None, str | None]:
@@ -103,46 +109,49 @@ def share_of_limit(case: Case, ms: float, probes: Probes) -> tuple[float | None,
 
 
 def _verdict(bar: Bar, row: Row) -> Row:
-    """Whether a row reaches its bar; `bar` is the least ratio of the hardest peer."""
-    if bar.backend not in (None, row["backend"]):
-        return {"bar": None, "asked": [], "passed": None, "reason": f"only on {bar.backend}"}
-    asked = [
-        {"of": name, "least": least, "reached": row["peers"][name]}
-        for name, least in bar.peers.items()
-        if name in row["peers"]
-    ]
-    hardest = min(asked, key=lambda each: each["reached"] / each["least"], default=None)
+    """Whether a row reaches its bar, and what was asked of it. `bar` is the hardest peer's ratio.
+
+    `passed` is None where nothing was asked, as on another backend or without the peers.
+    """
+    here = bar.backend in (None, row["backend"])
+    ratios = [_asked(name, least, row["peers"].get(name)) for name, least in bar.peers.items()]
+    asked = sorted((each for each in ratios if each["reached"] is not None), key=_margin)
+    absent = [each["of"] for each in ratios if each["reached"] is None]
     rates = {"share_of_limit": bar.share, "gops": bar.gops, "gb_per_s": bar.gb_per_s}
-    for name, least in rates.items():
-        if least is not None and row[name] is not None:
-            asked.append({"of": name, "least": least, "reached": row[name]})
+    asked += [
+        _asked(name, least, row[name])
+        for name, least in rates.items()
+        if least is not None and row[name] is not None
+    ]
     if bar.microseconds is not None:
-        asked.append(
-            {
-                "of": "calls a microsecond",
-                "least": round(1 / bar.microseconds, 3),
-                "reached": round(1e-3 / row["ms"], 3),
-            }
-        )
-    passed = all(each["reached"] >= each["least"] for each in asked) if asked else None
+        asked.append(_asked("calls/us", round(1 / bar.microseconds, 3), round(1e-3 / row["ms"], 3)))
+    asked = asked if here else []
     return {
-        "bar": hardest["least"] if hardest else None,
+        "bar": next((each["least"] for each in asked if each["of"] in bar.peers), None),
         "asked": asked,
-        "passed": passed,
-        "reason": None if passed else _reason(bar, asked),
+        "absent": absent,  # peers that the bar names and that are not installed
+        "passed": all(_margin(each) >= 1 for each in asked) if asked else None,
+        "reason": _reason(bar, asked) if here else f"only on {bar.backend}",
     }
 
 
-def _reason(bar: Bar, asked: list[Row]) -> str:
-    """Why a bar is missed: what is written, and what was reached; or what it could not see."""
-    if not asked:
-        return f"not measured: {', '.join(bar.peers)} not installed"
+def _asked(name: str, least: float, reached: float | None) -> Row:
+    return {"of": name, "least": least, "reached": reached}
+
+
+def _margin(asked: Row) -> float:
+    """How many times what was asked was reached."""
+    return float(asked["reached"] / asked["least"])
+
+
+def _reason(bar: Bar, asked: list[Row]) -> str | None:
+    """Why a bar is missed: what is written in bars.toml, and what was reached of what."""
     short = [
         f"{each['of']} {each['reached']:.3g} of {each['least']:.3g}"
         for each in asked
-        if each["reached"] < each["least"]
+        if _margin(each) < 1
     ]
-    return "; ".join([*([bar.reason] if bar.reason else []), *short])
+    return "; ".join([*([bar.reason] if bar.reason else []), *short]) if short else None
 
 
 @contextmanager

@@ -1,56 +1,128 @@
-"""int4_matmul against torch's 4-bit product and dense one; as a convolution, against dense."""
+"""int4_matmul against the 4-bit products of XNNPACK, ONNX Runtime and torch, and the dense one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from octavo.kernels.bars import Case, seeded
-from octavo.kernels.int4_matmul import int4_matmul, pack
+from octavo.kernels import roofline, runtime
+from octavo.kernels.bars import (
+    Case,
+    bytes_of,
+    copies_that_stay_cold,
+    cores,
+    in_turn,
+    on_threads,
+    seeded,
+    spinning,
+)
+from octavo.kernels.curves import Curves, curves
+from octavo.kernels.int4_matmul import PackedInt4, int4_matmul, pack
 from octavo.kernels.int4_matmul.convolution import int4_conv2d
+from octavo.kernels.peers import onnx_runtime, torch_quantized, xnnpack
 from octavo.kernels.timing import Call
 
 GROUP = 128
+BARRED = {1: "K3", 8: "K5", 64: "K6", 512: "K6-512"}  # rows at 4096 square
 
 
 def cases(quick: bool) -> Iterator[Case]:
-    """One row, some rows, many rows of a square matrix; 3x3 convolutions."""
+    """One row to many of a square matrix; weights from memory; 3x3 convolutions; the call."""
     for size in (1024,) if quick else (1024, 4096):
         for rows in (1, 64) if quick else (1, 8, 64, 512):
             yield _product(rows, size)
+    if not quick:
+        yield from (_product(rows, 4096, 32) for rows in (1, 8, 64, 512))
+        yield _cold(4096)
     for channels, side in ((128, 28),) if quick else ((64, 56), (128, 28), (256, 14)):
         yield _convolution(channels, side)
+    if runtime.is_native():
+        yield from _calls()
+    if cores() > 1:
+        for rows in (8,) if quick else (8, 512):
+            yield _threads(rows, 1024 if quick else 4096, loaded=False)
+            yield _threads(rows, 1024 if quick else 4096, loaded=True)
 
 
-def _product(rows: int, size: int) -> Case:
-    codes = torch.randint(-8, 8, (size, size), generator=seeded(), dtype=torch.int8)
-    scales = torch.full((size, size // GROUP), 0.01)
-    x = torch.randn(rows, size, generator=seeded(1))
-    packed = pack(codes, scales, GROUP)
-    dense = codes * scales.repeat_interleave(GROUP, 1)
-    return Case(
-        "int4_matmul",
-        f"{rows}x{size}x{size} g{GROUP}",
-        2.0 * rows * size * size,
-        lambda: int4_matmul(x, packed),
-        {**_torch_int4(x, codes, scales), "linear float32": lambda: F.linear(x, dense)},
+def crossovers(quick: bool) -> Iterator[Curves]:
+    """Rows from which the dense product is as fast."""
+    size = 1024
+    codes, _, packed = _weight(size, GROUP)
+    dense = codes * 0.01
+    inputs = {
+        rows: torch.randn(int(rows), size, generator=seeded(1)) for rows in (1, 4, 16, 64, 256)
+    }
+    yield curves(
+        f"{size}x{size}, 4 bits in groups of {GROUP}, by rows of the input",
+        "rows",
+        list(inputs)[:: 2 if quick else 1],
+        ("int4_matmul", lambda rows: partial(int4_matmul, inputs[int(rows)], packed)),
+        ("linear float32", lambda rows: partial(F.linear, inputs[int(rows)], dense)),
     )
 
 
-def _torch_int4(x: Tensor, codes: Tensor, scales: Tensor) -> dict[str, Call]:
-    """The 4-bit product of torch, in bfloat16, where this torch has it."""
-    convert = getattr(torch.ops.aten, "_convert_weight_to_int4pack_for_cpu", None)
-    multiply = getattr(torch.ops.aten, "_weight_int4pack_mm_for_cpu", None)
-    if convert is None or multiply is None:
-        return {}
-    table = convert(codes.int() + 8, 1)
-    zeros = torch.zeros_like(scales)
-    steps = torch.stack((scales, zeros), -1).transpose(0, 1).contiguous().bfloat16()  # (G, N, 2)
-    half = x.bfloat16()
-    return {"int4pack bfloat16": lambda: multiply(half, table, GROUP, steps)}
+def _weight(size: int, group: int) -> tuple[Tensor, Tensor, PackedInt4]:
+    """Codes, scales and the packed weight of a square matrix."""
+    codes = torch.randint(-8, 8, (size, size), generator=seeded(), dtype=torch.int8)
+    scales = torch.full((size, size // group), 0.01)
+    return codes, scales, pack(codes, scales, group)
+
+
+def _product(rows: int, size: int, group: int = GROUP) -> Case:
+    codes, scales, packed = _weight(size, group)
+    x = torch.randn(rows, size, generator=seeded(1))
+    dense = codes * 0.01
+    barred = "K7" if group == 32 else BARRED.get(rows) if size == 4096 else None
+    if rows == 64 and size == 4096 and runtime.backend() == "avx2":
+        barred = "K29-int4"
+    return Case(
+        "int4_matmul",
+        f"{rows}x{size}x{size} g{group}",
+        2.0 * rows * size * size,
+        partial(int4_matmul, x, packed),
+        {
+            **xnnpack.product(x, size, 4, group),
+            **onnx_runtime.grouped(x, size, 4, group),
+            **torch_quantized.int4(x, codes, scales, group),
+            "linear float32": lambda: F.linear(x, dense),
+        },
+        moved=bytes_of(packed) + 8.0 * x.numel(),
+        bar_id=barred,
+        limit=("vnni", roofline.level(bytes_of(packed))),
+    )
+
+
+def _cold(size: int) -> Case:
+    """One row by copies of a weight, each out of the caches when its turn comes."""
+    codes, scales, packed = _weight(size, GROUP)
+    x = torch.randn(1, size, generator=seeded(1))
+    count = copies_that_stay_cold(bytes_of(packed))
+    place = runtime.place
+    copies = [
+        packed._replace(codes=place(packed.codes), scales=place(packed.scales))
+        for _ in range(count)
+    ]
+    theirs = [torch_quantized.int4(x, codes, scales, GROUP) for _ in range(count)]
+    return Case(
+        "int4_matmul",
+        f"1x{size}x{size} g{GROUP}",
+        2.0 * size * size,
+        in_turn([partial(int4_matmul, x, copy) for copy in copies]),
+        {
+            **xnnpack.product(x, size, 4, GROUP, count),
+            **onnx_runtime.grouped(x, size, 4, GROUP, count),
+            **{name: in_turn([each[name] for each in theirs]) for name in theirs[0]},
+        },
+        moved=bytes_of(packed) + 8.0 * size,
+        bar_id="K4",
+        limit="dram",
+        state="cold",
+    )
 
 
 def _convolution(channels: int, side: int) -> Case:
@@ -65,4 +137,45 @@ def _convolution(channels: int, side: int) -> Case:
         2.0 * channels * k * side * side,
         lambda: int4_conv2d(x, packed, 3, padding=1),
         {"conv2d float32": lambda: F.conv2d(x, dense, padding=1)},
+        moved=bytes_of(packed) + 8.0 * x.numel(),
+        limit="vnni",
+    )
+
+
+def _calls() -> Iterator[Case]:
+    """What a call costs beside its work: four tensors, of the smallest sizes."""
+    packed = pack(torch.ones(1, 8, dtype=torch.int8), torch.ones(1, 1))
+    x, out, bias = torch.ones(1, 8), torch.empty(1, 1), torch.zeros(1)
+    ways: dict[str, tuple[str, Call]] = {
+        "K28-eager": (
+            "binding, into a tensor that is there",
+            partial(runtime.native.int4_matmul, x, *packed[:2], bias, out, 8, 1),
+        ),
+        "K28-operator": (
+            "registered operator",
+            partial(torch.ops.octavo.int4_matmul.default, x, *packed[:2], bias, *packed[2:]),
+        ),
+        "": ("function", partial(int4_matmul, x, packed, bias)),
+    }
+    small = torch.ones(1, 8)
+    for bar_id, (name, call) in ways.items():
+        peers: dict[str, Call] = {"linear float32": partial(F.linear, x, small, bias)}
+        yield Case("int4_matmul", f"1x8x1, {name}", 16.0, call, peers, bar_id=bar_id or None)
+
+
+def _threads(rows: int, size: int, loaded: bool) -> Case:
+    """Two threads beside one; with one core kept busy by another process, or not."""
+    packed = _weight(size, GROUP)[2]
+    x = torch.randn(rows, size, generator=seeded(1))
+    call = partial(int4_matmul, x, packed)
+    return Case(
+        "int4_matmul",
+        f"{rows}x{size}x{size} g{GROUP}" + (", one core busy" if loaded else ""),
+        2.0 * rows * size * size,
+        on_threads(2, call),
+        {"one thread": on_threads(1, call)},
+        moved=bytes_of(packed) + 8.0 * x.numel(),
+        bar_id="K30-loaded" if loaded else "K30",
+        threads=2,
+        beside=spinning if loaded else nullcontext,
     )

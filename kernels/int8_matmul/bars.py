@@ -1,38 +1,120 @@
-"""int8_matmul against torch's dynamically quantized product and its dense one."""
+"""int8_matmul against the quantized products of FBGEMM, oneDNN, XNNPACK and ONNX Runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from octavo.kernels.bars import Case, seeded
-from octavo.kernels.int8_matmul import int8_matmul, pack
+from octavo.kernels import roofline, runtime
+from octavo.kernels.bars import Case, bytes_of, copies_that_stay_cold, in_turn, seeded
+from octavo.kernels.curves import Curves, curves
+from octavo.kernels.int8_matmul import PackedInt8, int8_matmul, pack
+from octavo.kernels.int8_matmul.convolution import int8_conv2d
+from octavo.kernels.peers import onnx_runtime, torch_quantized, xnnpack
 
 
 def cases(quick: bool) -> Iterator[Case]:
-    """One row, some rows, many rows of a square matrix."""
+    """One row to many of a square matrix; weights from memory; 3x3 convolutions."""
     for size in (1024,) if quick else (1024, 4096):
         for rows in (1, 64) if quick else (1, 8, 64, 512):
             yield _product(rows, size)
+    if not quick:
+        yield _cold(4096)
+    for channels, side in ((128, 28),) if quick else ((64, 56), (128, 28), (256, 14)):
+        yield _convolution(channels, side)
+
+
+def crossovers(quick: bool) -> Iterator[Curves]:
+    """Rows from which the dense product is as fast."""
+    size = 1024
+    codes, _, packed = _weight(size)
+    dense = codes * 0.01
+    inputs = {rows: torch.randn(rows, size, generator=seeded(1)) for rows in (1, 4, 16, 64, 256)}
+    yield curves(
+        f"{size}x{size}, 8 bits, by rows of the input",
+        "rows",
+        list(inputs)[:: 2 if quick else 1],
+        ("int8_matmul", lambda rows: partial(int8_matmul, inputs[int(rows)], packed)),
+        ("linear float32", lambda rows: partial(F.linear, inputs[int(rows)], dense)),
+    )
+
+
+def _weight(size: int) -> tuple[Tensor, Tensor, PackedInt8]:
+    """Codes, scales and the packed weight of a square matrix."""
+    codes = torch.randint(-127, 128, (size, size), generator=seeded(), dtype=torch.int8)
+    scales = torch.full((size,), 0.01)
+    return codes, scales, pack(codes, scales)
+
+
+def _bar(rows: int, size: int) -> str | None:
+    if rows == 64 and size == 4096 and runtime.backend() == "avx2":
+        return "K29-int8"
+    if rows == 1:
+        return "K2" if size == 4096 else None
+    return {64: "K1", 512: "K1-512"}.get(rows)
 
 
 def _product(rows: int, size: int) -> Case:
-    codes = torch.randint(-127, 128, (size, size), generator=seeded(), dtype=torch.int8)
-    scales, zeros = torch.full((size,), 0.01), torch.zeros(size, dtype=torch.int64)
+    codes, scales, packed = _weight(size)
     x = torch.randn(rows, size, generator=seeded(1))
-    packed = pack(codes, scales)
-    dense = codes * scales.unsqueeze(1)
-    whole = torch.quantize_per_channel(dense, scales.double(), zeros, 0, torch.qint8)
-    table = torch.ops.quantized.linear_prepack(whole, None)
+    dense = codes * 0.01
     return Case(
         "int8_matmul",
         f"{rows}x{size}x{size}",
         2.0 * rows * size * size,
-        lambda: int8_matmul(x, packed),
+        partial(int8_matmul, x, packed),
         {
-            "quantized dynamic": lambda: torch.ops.quantized.linear_dynamic(x, table),
+            **torch_quantized.int8(x, dense, scales),
+            **xnnpack.product(x, size, 8),
+            **onnx_runtime.dynamic(x, codes),
             "linear float32": lambda: F.linear(x, dense),
         },
+        moved=bytes_of(packed) + 8.0 * x.numel(),
+        bar_id=_bar(rows, size),
+        limit=("vnni", roofline.level(bytes_of(packed))),
+    )
+
+
+def _cold(size: int) -> Case:
+    """One row by copies of a weight, each out of the caches when its turn comes."""
+    codes, scales, packed = _weight(size)
+    x, dense = torch.randn(1, size, generator=seeded(1)), codes * 0.01
+    count = copies_that_stay_cold(bytes_of(packed))
+    ours = [packed._replace(codes=runtime.place(packed.codes)) for _ in range(count)]
+    theirs = [torch_quantized.int8(x, dense, scales) for _ in range(count)]
+    return Case(
+        "int8_matmul",
+        f"1x{size}x{size}",
+        2.0 * size * size,
+        in_turn([partial(int8_matmul, x, copy) for copy in ours]),
+        {
+            **{name: in_turn([each[name] for each in theirs]) for name in theirs[0]},
+            **xnnpack.product(x, size, 8, None, count),
+            **onnx_runtime.dynamic(x, codes, count),
+        },
+        moved=bytes_of(packed) + 8.0 * size,
+        bar_id="K2-cold",
+        limit="dram",
+        state="cold",
+    )
+
+
+def _convolution(channels: int, side: int) -> Case:
+    k = channels * 9
+    codes = torch.randint(-127, 128, (channels, k), generator=seeded(), dtype=torch.int8)
+    x = torch.randn(1, channels, side, side, generator=seeded(1))
+    packed = pack(codes, torch.full((channels,), 0.01))
+    dense = (codes * 0.01).view(channels, channels, 3, 3)
+    return Case(
+        "int8_matmul",
+        f"{channels}x{side}x{side} 3x3 convolution",
+        2.0 * channels * k * side * side,
+        lambda: int8_conv2d(x, packed, 3, padding=1),
+        {"conv2d float32": lambda: F.conv2d(x, dense, padding=1)},
+        moved=bytes_of(packed) + 8.0 * x.numel(),
+        limit="vnni",
     )

@@ -35,7 +35,7 @@ COMPUTE = {
 }
 MEMORY = {name: f"{name}_gb_per_s" for name in ("l1", "l2", "l3", "dram")}
 READ = {"l1": 16 << 10, "l2": 512 << 10, "l3": 6 << 20}  # bytes walked again and again
-USUAL_L3 = 32 << 20
+FIRST_CACHE, SECOND_CACHE, USUAL_L3 = 32 << 10, 1 << 20, 32 << 20
 SAMPLE_MS, SAMPLES = 4.0, 8
 
 
@@ -47,6 +47,16 @@ def probes() -> Probes:
     sizes = {**READ, "dram": cold_bytes()}
     place = runtime.native.arena(cold_bytes()).fill_(1)
     return found | {MEMORY[level]: _bandwidth(place, size) for level, size in sizes.items()}
+
+
+def level(size: int) -> str:
+    """The nearest memory that holds so many bytes, as the name of its probe.
+
+    >>> level(1 << 10), level(1 << 40)
+    ('l1', 'dram')
+    """
+    sizes = {"l1": FIRST_CACHE, "l2": SECOND_CACHE, "l3": last_cache()}
+    return next((name for name, most in sizes.items() if size <= most), "dram")
 
 
 def cold_bytes() -> int:
