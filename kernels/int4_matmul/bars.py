@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ from octavo.kernels.bars import (
     seeded,
     spinning,
 )
-from octavo.kernels.curves import Curves, curves
+from octavo.kernels.curves import curve
 from octavo.kernels.int4_matmul import PackedInt4, int4_matmul, pack
 from octavo.kernels.int4_matmul.convolution import int4_conv2d
 from octavo.kernels.peers import onnx_runtime, torch_quantized, xnnpack
@@ -49,21 +50,19 @@ def cases(quick: bool) -> Iterator[Case]:
             yield _threads(rows, 1024 if quick else 4096, loaded=True)
 
 
-def crossovers(quick: bool) -> Iterator[Curves]:
+def crossovers(quick: bool) -> Iterator[dict[str, Any]]:
     """Rows from which the dense product is as fast."""
     size = 1024
     codes, _, packed = _weight(size, GROUP)
     dense = codes * 0.01
-    inputs = {
-        rows: torch.randn(int(rows), size, generator=seeded(1)) for rows in (1, 4, 16, 64, 256)
-    }
-    yield curves(
-        f"{size}x{size}, 4 bits in groups of {GROUP}, by rows of the input",
-        "rows",
-        list(inputs)[:: 2 if quick else 1],
-        ("int4_matmul", lambda rows: partial(int4_matmul, inputs[int(rows)], packed)),
-        ("linear float32", lambda rows: partial(F.linear, inputs[int(rows)], dense)),
-    )
+
+    def calls(rows: float) -> dict[str, Call]:
+        x = torch.randn(int(rows), size, generator=seeded(1))
+        ours, theirs = partial(int4_matmul, x, packed), partial(F.linear, x, dense)
+        return {"int4_matmul": ours, "linear float32": theirs}
+
+    title = f"{size}x{size}, 4 bits in groups of {GROUP}, by rows of the input"
+    yield curve(title, "rows", (1, 16, 256) if quick else (1, 4, 16, 64, 256), calls)
 
 
 def _weight(size: int, group: int) -> tuple[Tensor, Tensor, PackedInt4]:

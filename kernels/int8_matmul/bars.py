@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from octavo.kernels import roofline, runtime
 from octavo.kernels.bars import Case, bytes_of, copies_that_stay_cold, in_turn, seeded
-from octavo.kernels.curves import Curves, curves
+from octavo.kernels.curves import curve
 from octavo.kernels.int8_matmul import PackedInt8, int8_matmul, pack
 from octavo.kernels.int8_matmul.convolution import int8_conv2d
 from octavo.kernels.peers import onnx_runtime, torch_quantized, xnnpack
+from octavo.kernels.timing import Call
 
 
 def cases(quick: bool) -> Iterator[Case]:
@@ -28,19 +30,19 @@ def cases(quick: bool) -> Iterator[Case]:
         yield _convolution(channels, side)
 
 
-def crossovers(quick: bool) -> Iterator[Curves]:
+def crossovers(quick: bool) -> Iterator[dict[str, Any]]:
     """Rows from which the dense product is as fast."""
     size = 1024
     codes, _, packed = _weight(size)
     dense = codes * 0.01
-    inputs = {rows: torch.randn(rows, size, generator=seeded(1)) for rows in (1, 4, 16, 64, 256)}
-    yield curves(
-        f"{size}x{size}, 8 bits, by rows of the input",
-        "rows",
-        list(inputs)[:: 2 if quick else 1],
-        ("int8_matmul", lambda rows: partial(int8_matmul, inputs[int(rows)], packed)),
-        ("linear float32", lambda rows: partial(F.linear, inputs[int(rows)], dense)),
-    )
+
+    def calls(rows: float) -> dict[str, Call]:
+        x = torch.randn(int(rows), size, generator=seeded(1))
+        ours, theirs = partial(int8_matmul, x, packed), partial(F.linear, x, dense)
+        return {"int8_matmul": ours, "linear float32": theirs}
+
+    title = f"{size}x{size}, 8 bits, by rows of the input"
+    yield curve(title, "rows", (1, 16, 256) if quick else (1, 4, 16, 64, 256), calls)
 
 
 def _weight(size: int) -> tuple[Tensor, Tensor, PackedInt8]:
