@@ -1,0 +1,137 @@
+"""Train a network on the reader's batches: the loop of every method that learns as it prunes.
+
+The loss is the cross entropy of the logits with class numbers, the last axis of the logits being
+the classes; a model that is given `labels` in a dict is asked for its output all the same, so that
+one loss serves all. The order of the batches is the loader's own.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from octavo.errors import InputError
+from octavo.reference_impls.inputs import Batch, Data, batches, call, output_of
+
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+Penalty = Callable[[], Tensor]
+Hook = Callable[[], None]
+Rate = Callable[[float], float]  # from the share of the training done, 0 to 1, to a factor of lr
+
+
+def task_loss(net: nn.Module, batch: Batch, temperature: float = 1.0) -> Tensor:
+    """Mean cross entropy of logits (..., classes) with class numbers (...).
+
+    >>> net = nn.Linear(2, 2, bias=False)
+    >>> _ = net.weight.data.zero_()
+    >>> round(task_loss(net, Batch(torch.ones(3, 2), torch.tensor([0, 1, 1]))).item(), 4)
+    0.6931
+    """
+    logits = output_of(call(net, batch.input)) / temperature
+    return F.cross_entropy(logits.flatten(0, -2), batch.target.flatten())
+
+
+def labelled(method: str, data: Data, count: int | None = None) -> list[Batch]:
+    """The first `count` batches of the data (all, if None), every one with class numbers.
+
+    Raises:
+        InputError: no data, no batch in it, or a batch without class numbers.
+    """
+    if data is None:
+        raise InputError(f"{method} looks at a loss: pass data=… of (input, class) batches")
+    found = []
+    for batch in batches(data):
+        if not isinstance(batch.target, Tensor) or batch.target.is_floating_point():
+            raise InputError(f"{method} looks at a loss: every batch needs class numbers (int64)")
+        found.append(batch)
+        if len(found) == count:
+            break
+    if not found:
+        raise InputError(f"{method}: the data gave no batch; pass a loader or a list")
+    return found
+
+
+def mean_loss(found: Sequence[Batch], temperature: float = 1.0) -> Callable[[nn.Module], Tensor]:
+    """The mean loss over batches as a function of a network; logits are divided first."""
+
+    def loss(net: nn.Module) -> Tensor:
+        return torch.stack([task_loss(net, batch, temperature) for batch in found]).mean()
+
+    return loss
+
+
+def for_scoring(model: nn.Module, training: bool) -> nn.Module:
+    """A copy whose batch norms take the statistics of the batch (or not); dropout is off."""
+    net = copy.deepcopy(model).train(training)
+    for module in net.modules():
+        if isinstance(module, DROPOUTS):
+            module.eval()
+    return net
+
+
+def constant(_: float) -> float:
+    """The same learning rate throughout."""
+    return 1.0
+
+
+def steps(done: float) -> float:
+    """A tenth of the rate after half of the training, a hundredth after three quarters.
+
+    >>> [steps(x) for x in (0.0, 0.5, 0.75)]
+    [1.0, 0.1, 0.01]
+    """
+    return 0.01 if done >= 0.75 else 0.1 if done >= 0.5 else 1.0
+
+
+def sgd(net: nn.Module, lr: float, weight_decay: float = 5e-4) -> torch.optim.SGD:
+    """Nesterov SGD with momentum 0.9 over all that asks for a gradient."""
+    wanted = [p for p in net.parameters() if p.requires_grad]
+    return torch.optim.SGD(wanted, lr=lr, momentum=0.9, weight_decay=weight_decay, nesterov=True)
+
+
+def epochs(
+    net: nn.Module,
+    data: Sequence[Batch],
+    count: int,
+    optimizer: torch.optim.Optimizer,
+    *,
+    rate: Rate = constant,
+    begin: float = 0.0,
+    end: float = 1.0,
+    penalty: Penalty | None = None,
+    before_step: Hook | None = None,
+    after_step: Hook | None = None,
+) -> Iterator[float]:
+    """Train in place for `count` epochs, the mean loss of each yielded as it ends.
+
+    `rate` is asked at points from `begin` to `end` of a whole training, so that a part of a
+    schedule can be replayed. `before_step` sees the gradients, `after_step` the new weights. After
+    each epoch the network is in evaluation mode.
+    """
+    base = [group["lr"] for group in optimizer.param_groups]
+    total = max(1, count * len(data))
+    for epoch in range(count):
+        net.train()
+        losses = []
+        for index, batch in enumerate(data):
+            done = begin + (end - begin) * (epoch * len(data) + index) / total
+            for group, lr in zip(optimizer.param_groups, base, strict=True):
+                group["lr"] = lr * rate(done)
+            optimizer.zero_grad()
+            loss = task_loss(net, batch)
+            whole = loss if penalty is None else loss + penalty()
+            whole.backward()  # type: ignore[no-untyped-call]
+            if before_step is not None:
+                before_step()
+            optimizer.step()
+            if after_step is not None:
+                after_step()
+            losses.append(loss.item())
+        net.eval()
+        yield sum(losses) / max(1, len(losses))
+    for group, lr in zip(optimizer.param_groups, base, strict=True):
+        group["lr"] = lr
