@@ -12,7 +12,7 @@ rest has time to take over: the schedule takes much while there is much, and lit
 | ------ | ---------- | ----------------------------------------------------------- |
 | s_f    | 1-density  | sparsity at the end                                         |
 | s_t    | 1-cubic()  | sparsity after a share t of the pruning                     |
-| n      | steps      | prunings; the first 70 % of the epochs, the rest recovers   |
+| n      | steps      | prunings, all in the first half of the epochs               |
 
     score = abs(w)
     s_t = s_f + (s_0 - s_f) (1 - t)^3,   s_0 = 0              1710.01878, eq. (1)
@@ -56,12 +56,12 @@ class Config:
 
     density: float = 0.1  # share of the weights kept
     scope: str = "global"  # or "layer": the same share of each layer
-    epochs: int = 0  # 0: no training, no data; else prune gradually in the first 70 % of them
+    epochs: int = 0  # 0: no training, no data; else prune gradually in the first half of them
     lr: float = 0.01  # of the training while pruning; times 0.1 at a half and at three quarters
     steps: int = 20  # prunings of the gradual schedule
 
 
-PRUNING = 0.7  # share of the epochs in which the gradual schedule prunes
+PRUNING = 0.5  # share of the epochs that prune: while the rate is high, as 1710.01878 advises
 
 
 def plan(

@@ -236,7 +236,7 @@ def test_no_two_papers_link_the_same_page_of_proceedings() -> None:
 def test_every_paper_has_provenance_and_a_shelf() -> None:
     assert [paper.id for paper in PAPERS.values() if not paper.sources or not paper.tags] == []
     curated = [p for p in PAPERS.values() if any(tag.origin == "curated" for tag in p.tags)]
-    assert len(curated) == 273
+    assert len(curated) >= 273
     assert all(paper.summary for paper in curated)
 
 
