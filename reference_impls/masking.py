@@ -54,14 +54,15 @@ def mask_plan(
 ) -> Plan:
     """A Mask for every layer (layers that share a weight share it) after the steps `before`.
 
-    Notes name what is left dense and which layers are left without any weight.
+    `config` is the method's, None if it has none. Notes name what is left dense and which layers
+    are left without any weight.
     """
     paths = tied(model)
     masks = (Mask(p, keep) for path, keep in patterns.items() for p in paths[path])
     empty = [path for path, keep in patterns.items() if not bool(keep.any())]
     said = {"left dense": left_dense(model), "no weight left (layer collapse)": empty}
     notes = tuple(f"{what}: {', '.join(where)}" for what, where in said.items() if where)
-    return Plan((*before, *masks), method, asdict(config), notes)
+    return Plan((*before, *masks), method, {} if config is None else asdict(config), notes)
 
 
 class Held:
