@@ -4,6 +4,7 @@
     Stripes  a 1x1 stripe of every filter is zero            stripe pruning
     Codes    weights are integers times scales              quantization
     Layers   blocks are left out                            depth pruning
+    Narrow   slices of a tensor are taken out                structured pruning
     Weights  parameters and buffers have new values         training, correction of biases
 
 A plan is independent of the model it came from: it is applied to any instance of the same class.
@@ -125,7 +126,26 @@ class Weights:
     tensors: Mapping[str, Tensor]
 
 
-Step = Mask | Stripes | Codes | Layers | Weights
+@dataclass(frozen=True, eq=False)
+class Narrow:
+    """Indices along `dim` of a parameter or buffer that stay, in this order, int64 (count,).
+
+    The module's own sizes follow its tensors. All that belongs together is narrowed together: see
+    `octavo.reference_impls.dependency`.
+    """
+
+    path: str
+    name: str
+    dim: int
+    keep: Tensor
+
+    def __post_init__(self) -> None:
+        fits = self.keep.dtype == torch.int64 and self.keep.ndim == 1 and len(self.keep) > 0
+        found = f"keep is {self.keep.dtype} {tuple(self.keep.shape)}"
+        _demand(self, fits, f"{found}; torch.int64 (count,) with at least one index needed")
+
+
+Step = Mask | Stripes | Codes | Layers | Weights | Narrow
 
 
 @dataclass(frozen=True, eq=False)

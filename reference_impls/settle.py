@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from octavo.errors import InputError
-from octavo.reference_impls.plan import Codes, Layers, Mask, Plan, Step, Stripes, Weights
+from octavo.reference_impls.plan import Codes, Layers, Mask, Narrow, Plan, Step, Stripes, Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,10 +184,77 @@ def _weights(work: _Work, step: Weights) -> None:
             _hold(work, owner, target, replace(work.decided[owner], codes=None))
 
 
+def _narrow(work: _Work, step: Narrow) -> None:
+    module = module_at(work.model, step.path, "Narrow")
+    if module in work.decided:
+        raise InputError(f"Narrow: {step.path!r} has masks or codes already; narrow it before")
+    tensors: dict[str, Any] = (
+        module._parameters if step.name in module._parameters else module._buffers
+    )
+    before = tensors.get(step.name)
+    if before is None:
+        raise InputError(f"Narrow: {step.path!r} has no parameter or buffer {step.name!r}")
+    if not -before.ndim <= step.dim < before.ndim or int(step.keep.max()) >= before.shape[step.dim]:
+        shape = tuple(before.shape)
+        raise InputError(f"Narrow: {step.path}.{step.name} is {shape}; the step does not fit it")
+    after = before.detach().index_select(step.dim, step.keep.to(before.device)).clone()
+    wanted = isinstance(before, nn.Parameter)
+    tensors[step.name] = nn.Parameter(after, before.requires_grad) if wanted else after
+    _share(work.model, before, tensors[step.name])
+    for kind, follow in _SIZES.items():
+        if isinstance(module, kind):
+            follow(module)
+
+
+def _share(model: nn.Module, before: Tensor, after: Tensor) -> None:
+    """What several modules share stays shared."""
+    for module in model.modules():
+        for name, held in module._parameters.items():
+            if held is before:
+                module._parameters[name] = after  # type: ignore[assignment]
+
+
+def _linear_sizes(module: nn.Linear) -> None:
+    module.out_features, module.in_features = module.weight.shape
+
+
+def _convolution_sizes(module: Any) -> None:
+    depthwise = module.groups == module.in_channels == module.out_channels > 1
+    rows, columns = module.weight.shape[:2]
+    if depthwise:
+        module.groups = module.in_channels = module.out_channels = rows
+    elif module.transposed:
+        module.in_channels, module.out_channels = rows, columns * module.groups
+    else:
+        module.out_channels, module.in_channels = rows, columns * module.groups
+
+
+def _batch_norm_sizes(module: Any) -> None:
+    first = next(t for t in (module.running_mean, module.weight) if t is not None)
+    module.num_features = len(first)
+
+
+def _layer_norm_sizes(module: nn.LayerNorm) -> None:
+    module.normalized_shape = tuple(module.weight.shape)
+
+
+def _embedding_sizes(module: nn.Embedding) -> None:
+    module.num_embeddings, module.embedding_dim = module.weight.shape
+
+
+_SIZES: dict[type[nn.Module], Callable[[Any], None]] = {
+    nn.Linear: _linear_sizes,
+    nn.modules.conv._ConvNd: _convolution_sizes,
+    nn.modules.batchnorm._BatchNorm: _batch_norm_sizes,
+    nn.LayerNorm: _layer_norm_sizes,
+    nn.Embedding: _embedding_sizes,
+}
+
 _DO: dict[type, Callable[[_Work, Any], None]] = {
     Mask: _mask,
     Stripes: _stripes,
     Codes: _codes,
     Layers: _layers,
     Weights: _weights,
+    Narrow: _narrow,
 }

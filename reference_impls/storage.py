@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from octavo.errors import InputError
-from octavo.reference_impls.plan import Codes, Layers, Mask, Plan, Step, Stripes, Weights
+from octavo.reference_impls.plan import Codes, Layers, Mask, Narrow, Plan, Step, Stripes, Weights
 
 VERSION = 1
 Tensors = dict[str, Tensor]
@@ -166,6 +166,12 @@ def _encode_weights(step: Weights) -> tuple[Facts, Tensors]:
     return {}, {name: value.detach().clone() for name, value in step.tensors.items()}
 
 
+def _encode_indices(keep: Tensor) -> Tensors:
+    """Indices in 16 bits where they fit."""
+    small = int(keep.max()) < 1 << 15
+    return {"keep": keep.to(torch.int16 if small else torch.int32).contiguous()}
+
+
 def _decode_codes(entry: Facts, parts: Tensors) -> Codes:
     count = int(np.prod(entry["shape"]))
     codes = unpack_bits(parts["codes"], entry["bits"], count).view(*entry["shape"])
@@ -178,6 +184,7 @@ _ENCODE: dict[type, Callable[[Any], tuple[Facts, Tensors]]] = {
     Codes: _encode_codes,
     Layers: lambda step: ({"keep": list(step.keep)}, {}),
     Weights: _encode_weights,
+    Narrow: lambda step: ({"name": step.name, "dim": step.dim}, _encode_indices(step.keep)),
 }
 _DECODE: dict[str, Callable[[Facts, Tensors], Step]] = {
     "Mask": lambda entry, parts: Mask(entry["path"], unpack_pattern(parts, entry["shape"])),
@@ -185,6 +192,9 @@ _DECODE: dict[str, Callable[[Facts, Tensors], Step]] = {
     "Codes": _decode_codes,
     "Layers": lambda entry, parts: Layers(entry["path"], tuple(entry["keep"])),
     "Weights": lambda entry, parts: Weights(entry["path"], parts),
+    "Narrow": lambda entry, parts: Narrow(
+        entry["path"], entry["name"], entry["dim"], parts["keep"].long()
+    ),
 }
 
 
