@@ -15,7 +15,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +51,7 @@ class Case(NamedTuple):
     units: float = 0.0
     state: str = "warm"  # or cold: each call reads its weights from memory, see in_turn()
     threads: int = 1
+    kept: float = 1.0  # share of the dense operations, where a bar asks by it
     beside: Callable[[], AbstractContextManager[object]] = nullcontext  # runs meanwhile
 
     @property
@@ -68,6 +69,7 @@ class Bar:
     shapes: str
     state: str = "warm"
     peers: Mapping[str, float] = field(default_factory=dict)
+    kept_peers: Mapping[str, float] = field(default_factory=dict)  # ratios times the share kept
     share: float | None = None  # of the limit
     gops: float | None = None
     gb_per_s: float | None = None
@@ -108,7 +110,9 @@ def bar_of(case: Case) -> Bar:
         return Bar("", case.kernel, case.shape, peers={first: case.bar} if first else {})
     if case.bar_id not in bars():
         raise InputError(f"{case.kernel} {case.shape}: no bar {case.bar_id!r} in bars.toml")
-    return bars()[case.bar_id]
+    bar = bars()[case.bar_id]
+    by_share = {name: least / case.kept for name, least in bar.kept_peers.items()}
+    return replace(bar, peers={**bar.peers, **by_share})
 
 
 def seeded(seed: int = 0) -> torch.Generator:

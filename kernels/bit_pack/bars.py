@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from octavo.kernels import roofline
 from octavo.kernels.bars import Case, seeded
 from octavo.kernels.bit_pack import bit_pack, bit_unpack
 from octavo.kernels.timing import Call
@@ -50,4 +51,13 @@ def _unpack(packed: Tensor, bits: int) -> Case:
 
 def _case(what: str, bits: int, ours: Call, peers: dict[str, Call]) -> Case:
     moved = CODES * (1 + bits / 8)
-    return Case("bit_pack", f"{what} {CODES} x {bits} bit", CODES, ours, peers, 12.0, moved)
+    return Case(
+        "bit_pack",
+        f"{what} {CODES} x {bits} bit",
+        CODES,
+        ours,
+        peers,
+        moved=moved,
+        bar_id="K20-pack" if bits == 4 else None,
+        limit=roofline.level(int(moved)),
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
+from octavo.kernels import roofline
 from octavo.kernels.bars import Case
 from octavo.kernels.fake_quant import fake_quant
 
@@ -28,8 +29,9 @@ def _forward(size: int) -> Case:
             "fake_quantize": lambda: torch.fake_quantize_per_tensor_affine(x, 0.02, 0, -128, 127),
             "mul round clamp mul": lambda: (x * 50.0).round().clamp(-128, 127) * 0.02,
         },
-        bar=15.0,
         moved=8.0 * size,
+        bar_id="K20-fake",
+        limit=roofline.level(8 * size),
     )
 
 
@@ -45,4 +47,5 @@ def _backward(size: int) -> Case:
         lambda: torch.ops.octavo.fake_quant_backward(grad, x, scale, -128, 127, None),
         {"learnable fake_quantize": lambda: theirs(grad, x, scale.view(1), zero, -128, 127)},
         moved=12.0 * size,
+        limit=roofline.level(12 * size),
     )

@@ -28,6 +28,7 @@ def _rows(d: int) -> Case:
         ELEMENTS * log2(d),
         lambda: hadamard(x),
         {"matmul float32": lambda: x @ matrix, "butterflies": lambda: reference(x, d**-0.5)},
-        bar=8.0,
         moved=8.0 * ELEMENTS,
+        bar_id="K21" if d == 128 else "K21-long",
+        limit=("fadd", "l3"),
     )

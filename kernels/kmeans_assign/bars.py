@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
 
 import torch
 from scipy.cluster.vq import vq
-from torch import Tensor
 
 from octavo.kernels.bars import Case
 from octavo.kernels.kmeans_assign import kmeans_assign
+from octavo.kernels.peers import faiss
 from octavo.kernels.timing import Call
 
 NUMBERS, VECTORS = 1 << 20, 1 << 18
@@ -19,12 +17,12 @@ NUMBERS, VECTORS = 1 << 20, 1 << 18
 
 def cases(quick: bool) -> Iterator[Case]:
     """A million numbers; a quarter of a million vectors of 8."""
-    yield _numbers(16, bar=50.0)
-    yield _numbers(256, bar=10.0)
+    yield _numbers(16)
+    yield _numbers(256)
     yield _vectors(VECTORS >> 3 if quick else VECTORS, 8, 256)
 
 
-def _numbers(k: int, bar: float) -> Case:
+def _numbers(k: int) -> Case:
     x = torch.randn(NUMBERS, generator=torch.Generator().manual_seed(0))
     centroids = torch.randn(k, generator=torch.Generator().manual_seed(1)).sort().values
     middles = (centroids[1:] + centroids[:-1]) * 0.5
@@ -34,8 +32,9 @@ def _numbers(k: int, bar: float) -> Case:
         float(NUMBERS),
         lambda: kmeans_assign(x, centroids),
         {"bucketize": lambda: torch.bucketize(x, middles, out_int32=True)},
-        bar=bar,
         moved=5.0 * NUMBERS,
+        bar_id=f"K19-{k}",
+        limit="l3",
     )
 
 
@@ -47,21 +46,17 @@ def _vectors(n: int, d: int, k: int) -> Case:
         "addmm argmin": lambda: torch.addmm(halves, x, centroids.T, alpha=-1).argmin(1),
         "cdist argmin": lambda: torch.cdist(x, centroids).argmin(1),
         "scipy vq": lambda: vq(x.numpy(), centroids.numpy()),
-        **_faiss(x, centroids),
+        **faiss.nearest(x, centroids),
     }
     shape = f"{n} vectors of {d}, {k} centroids"
     operations = 2.0 * n * k * d
     return Case(
-        "kmeans_assign", shape, operations, lambda: kmeans_assign(x, centroids), peers, bar=15.0
+        "kmeans_assign",
+        shape,
+        operations,
+        lambda: kmeans_assign(x, centroids),
+        peers,
+        moved=4.0 * n * d + n,
+        bar_id="K19-vectors",
+        limit="fma",
     )
-
-
-def _faiss(x: Tensor, centroids: Tensor) -> dict[str, Call]:
-    """Exact search of one neighbour, where faiss is installed."""
-    if find_spec("faiss") is None:
-        return {}
-    faiss = import_module("faiss")
-    faiss.omp_set_num_threads(1)
-    index = faiss.IndexFlatL2(centroids.shape[1])
-    index.add(centroids.numpy())
-    return {"faiss flat": lambda: index.search(x.numpy(), 1)}

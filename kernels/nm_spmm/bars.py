@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from octavo.kernels.bars import Case, seeded
+from octavo.kernels import roofline
+from octavo.kernels.bars import Case, bytes_of, seeded
 from octavo.kernels.nm_spmm import nm_spmm, pack
 from octavo.kernels.nm_spmm.convolution import nm_conv2d
 from octavo.kernels.nm_spmm.layout import PANEL
@@ -48,7 +49,9 @@ def _two_of_four(rows: int, size: int) -> Case:
         float(rows) * size * size,
         lambda: nm_spmm(x, packed),
         {"linear float32": lambda: F.linear(x, weight)},
-        bar=1.9 if rows == 1 else 1.1,
+        moved=bytes_of(packed) + 8.0 * x.numel(),
+        bar_id={1: "K14-row", 64: "K14"}.get(rows),
+        limit=("fma", roofline.level(bytes_of(packed))),
     )
 
 
@@ -61,7 +64,10 @@ def _shared(rows: int, size: int, density: float) -> Case:
         f"{rows}x{size}x{size} 16x1 {density:.0%} kept",
         2.0 * rows * packed.values.numel(),
         lambda: nm_spmm(x, packed),
-        {"linear float32": lambda: F.linear(x, weight), "sparse bsr 16": lambda: sparse @ x.T},
+        {"linear float32": lambda: F.linear(x, weight), "sparse bsr": lambda: sparse @ x.T},
+        moved=bytes_of(packed) + 8.0 * x.numel(),
+        bar_id="K13" if rows >= 16 else None,
+        limit=("fma", roofline.level(bytes_of(packed))),
     )
 
 
@@ -76,4 +82,6 @@ def _convolution(channels: int, side: int) -> Case:
         float(weight.numel()) * side * side,
         lambda: nm_conv2d(x, packed, 3, padding=1),
         {"conv2d float32": lambda: F.conv2d(x, dense, padding=1)},
+        moved=bytes_of(packed) + 8.0 * x.numel(),
+        limit="fma",
     )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from octavo.kernels.bars import Case
+from octavo.kernels.peers import faiss
 from octavo.kernels.pq_embedding import pack, pq_embedding, reference
 from octavo.kernels.timing import Call
 
@@ -34,7 +32,7 @@ def _rows(groups: int) -> Case:
     peers: dict[str, Call] = {
         "embedding of pieces": lambda: F.embedding(codes[ids].long() + starts, flat).flatten(-2),
         "indexing": lambda: reference(ids, codes, books),
-        **_faiss(codes, books, ids),
+        **faiss.decode(codes, books, ids),
         "embedding, not compressed": lambda: F.embedding(ids, table),
     }
     return Case(
@@ -43,18 +41,7 @@ def _rows(groups: int) -> Case:
         float(ROWS * WIDTH),
         lambda: pq_embedding(ids, packed),
         peers,
-        bar=4.0,
         moved=ROWS * (8.0 * WIDTH + groups),
+        bar_id="K17" if groups == 48 else "K17-96",
+        limit="l3",
     )
-
-
-def _faiss(codes: Tensor, books: Tensor, ids: Tensor) -> dict[str, Call]:
-    """Decoding of the same codes, where faiss is installed."""
-    if find_spec("faiss") is None:
-        return {}
-    faiss = import_module("faiss")
-    faiss.omp_set_num_threads(1)
-    quantizer = faiss.ProductQuantizer(WIDTH, len(books), 8)
-    faiss.copy_array_to_vector(books.flatten().numpy(), quantizer.centroids)
-    table, rows = codes.numpy(), ids.numpy()
-    return {"faiss decode": lambda: quantizer.decode(table[rows])}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 
-from octavo.kernels.bars import Case, seeded
+from octavo.kernels.bars import Case, bytes_of, seeded
 from octavo.kernels.stripe_conv2d import pack, stripe_conv2d
 
 
@@ -33,4 +33,8 @@ def _convolution(channels: int, side: int, density: float) -> Case:
             "conv2d float32": lambda: F.conv2d(x, weight, padding=1),
             "channels last": lambda: F.conv2d(x_last, weight_last, padding=1),
         },
+        moved=bytes_of(packed) + 8.0 * x.numel(),
+        bar_id="K15",
+        limit="fma",
+        kept=packed.values.numel() / weight.numel(),
     )
