@@ -117,6 +117,38 @@ def resnet18(channels: int, classes: int, width: int = 64) -> ResNet:
     return initialised(ResNet(channels, classes, width, (2, 2, 2, 2)))
 
 
+class EncoderBlock(nn.Module):
+    """Self-attention and two linear layers, each behind a layer norm and beside a shortcut."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.mix = nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, width) to the same shape."""
+        inner = self.norm1(x)
+        parts = (layer(inner) for layer in (self.query, self.key, self.value))
+        heads = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        seen = F.scaled_dot_product_attention(*heads)  # (B, heads, T, width / heads)
+        x = x + self.mix(seen.transpose(1, 2).flatten(2))
+        x = x + self.down(F.gelu(self.up(self.norm2(x))))
+        return x
+
+
+def encoder(width: int = 384, depth: int = 6, heads: int = 12) -> nn.Sequential:
+    """A transformer encoder of MiniLM's size, from (B, T, width) to the same shape.
+
+    >>> sum(p.numel() for p in encoder().parameters())
+    10647552
+    """
+    blocks = [EncoderBlock(width, heads) for _ in range(depth)]
+    return initialised(nn.Sequential(*blocks, nn.LayerNorm(width)))
+
+
 def initialised(net: Net) -> Net:
     """He initialisation in place: normal with variance 2 / fan in, biases zero."""
     for module in net.modules():
