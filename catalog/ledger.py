@@ -18,6 +18,7 @@ __all__ = [
     "implemented",
     "kernel_runs",
     "latest",
+    "model_runs",
     "stale",
     "verdict",
 ]
@@ -45,7 +46,15 @@ def implemented(method_id: str, root: Path = ROOT) -> bool:
 
 def kernel_runs(kernel: str, root: Path = ROOT) -> list[dict[str, Any]]:
     """Every recorded run of a kernel's cases, oldest first; none where nothing was recorded."""
-    path = root / "results" / "kernels" / f"{kernel}.jsonl"
+    return _lines(root / "results" / "kernels" / f"{kernel}.jsonl")
+
+
+def model_runs(root: Path = ROOT) -> list[dict[str, Any]]:
+    """Every recorded run of whole models, oldest first; none where nothing was recorded."""
+    return _lines(root / "results" / "models.jsonl")
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return [json.loads(line) for line in lines]
 

@@ -121,7 +121,7 @@ def search(
 
 
 Methods = Annotated[
-    list[str] | None, typer.Argument(help="Methods, a kernel, `kernels` or `search`.")
+    list[str] | None, typer.Argument(help="Methods, a kernel, `kernels`, `models` or `search`.")
 ]
 Seed = Annotated[int, typer.Option(help="First of three seeds.")]
 Quick = Annotated[bool, typer.Option("--quick", help="The small setting of each claim.")]
@@ -209,6 +209,9 @@ def bench(
     if methods and {"kernels", *measured.kernels()} & set(methods):
         _bench_kernels([name for name in methods if name != "kernels"], quick, as_json)
         return
+    if methods == ["models"]:
+        _bench_models(quick, as_json)
+        return
     if methods == ["search"]:
         _bench_search(context.obj.library, quick, as_json)
         return
@@ -251,6 +254,17 @@ def _bench_kernels(asked: list[str], quick: bool, as_json: bool) -> None:
     if not quick:
         speed.record(records)
     print_json(document) if as_json else out.print(speed.table(document))
+
+
+def _bench_models(quick: bool, as_json: bool) -> None:
+    from octavo import models
+    from octavo.ingest.progress import bars
+
+    with bars(err)("whole models", models.steps(quick)) as done:
+        document = models.measure(quick, lambda name: done(1))
+    if not quick:
+        models.record(document)
+    print_json(document) if as_json else out.print(models.tables(document))
 
 
 def _bench_search(path: Path, quick: bool, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,9 +23,10 @@ from rich.console import Group
 from rich.table import Table
 from torch import Tensor, nn
 
+from octavo import bench, catalog
 from octavo.kernels import backend, crossover
 from octavo.kernels.timing import Clock, ratio
-from octavo.reference_impls import forms
+from octavo.reference_impls import forms, machine
 from octavo.reference_impls.choice import deviation_of
 from octavo.reference_impls.plan import Prefer
 from octavo.reference_impls.report import describe, state_bytes
@@ -32,6 +34,7 @@ from octavo.reference_impls.tasks import nets
 
 Row = dict[str, Any]
 Watch = Callable[[str], None]
+SAMPLE_MS = 20.0
 PREFERENCES: tuple[Prefer, ...] = ("native", "fastest")
 
 
@@ -69,6 +72,13 @@ class _Dense:
 def steps(quick: bool) -> int:
     """How many rows `measure` makes, for a progress bar."""
     return len(QUICK if quick else SUBJECTS) * (3 + len(forms.FORMS) * len(PREFERENCES))
+
+
+def record(document: Row, root: Path = catalog.ROOT) -> None:
+    """Append a run to `catalog/results/models.jsonl`."""
+    facts = bench.provenance("models", Path(forms.__file__).resolve().parent)
+    line = {**facts, "cpu": machine.processor(), **document}
+    bench.append(root / "results" / "models.jsonl", [line])
 
 
 def measure(quick: bool, watch: Watch | None = None) -> Row:
@@ -120,7 +130,7 @@ def _row(dense: _Dense, form: str, model: nn.Module, size: int, x: Tensor | None
         lambda: model(given),
         lambda: dense.model(dense.x),
         rounds=dense.rounds,
-        sample_ms=20.0,
+        sample_ms=SAMPLE_MS,
         clock=dense.clock,
     )
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ class Holdings:
     """Papers, methods, vocabulary and runs, with the folders that hold the code.
 
     ``latest`` gives for each method the newest result of each of its claims, ``speeds`` for each
-    kernel its newest recorded run.
+    kernel its newest recorded run; ``models`` holds the newest run of whole models, if any.
     """
 
     papers: Mapping[str, Paper]
@@ -33,6 +33,7 @@ class Holdings:
     kernels_dir: Path
     followed: tuple[Followed, ...] = ()
     speeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    models: Sequence[Mapping[str, Any]] = ()
 
     def module(self, method_id: str) -> Path | None:
         """The module that implements a method, if there is one."""
@@ -126,7 +127,15 @@ def gather(root: Path = catalog.ROOT) -> Holdings:
         impls=root.parent / "reference_impls",
         kernels_dir=root.parent / "kernels",
         followed=catalog.sources(root),
+        speeds=_speeds(root),
+        models=catalog.model_runs(root)[-1:],
     )
+
+
+def _speeds(root: Path) -> dict[str, Mapping[str, Any]]:
+    """The newest recorded run of each kernel that has one."""
+    names = sorted(path.stem for path in (root / "results" / "kernels").glob("*.jsonl"))
+    return {name: runs[-1] for name in names if (runs := catalog.kernel_runs(name, root))}
 
 
 def _is_kernel(folder: Path) -> bool:

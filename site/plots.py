@@ -79,7 +79,7 @@ def svg(series: Mapping[str, Any], name: str) -> str:
         _draw(drawing.add_subplot(), series)
         sink = io.StringIO()
         drawing.savefig(sink, format="svg", transparent=True, metadata={"Date": None})
-    return _tame(sink.getvalue(), str(series.get("title") or name), _describe(series), name)
+    return tame(sink.getvalue(), str(series.get("title") or name), _describe(series), name)
 
 
 def _drawn(series: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -124,7 +124,7 @@ def _draw(axes: Axes, series: Mapping[str, Any]) -> None:
         axes.legend(loc="best")
 
 
-def _tame(picture: str, title: str, description: str, name: str) -> str:
+def tame(picture: str, title: str, description: str, name: str) -> str:
     """Keep the drawing, drop matplotlib's page furniture, move styles into attributes."""
     body = picture[picture.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)

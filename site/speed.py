@@ -11,10 +11,15 @@ from octavo.site.markup import command, facts, plural, table, text
 Run = Mapping[str, Any]  # a line of catalog/results/kernels/<kernel>.jsonl
 Row = Mapping[str, Any]
 BANDWIDTH = "_gb_per_s"
+VERDICTS = {True: ("holds", "met"), False: ("missed", "missed"), None: ("none", "not measured")}
+MEASURES = {"share_of_limit": "of the limit", "gops": "GOP/s", "gb_per_s": "GB/s"}
 COMPUTE = ("_gflops", "_gops")
 PROBES = {
     "fma_gflops": "float32 multiply-add",
     "vnni_gops": "int8 dot product",
+    "fadd_gops": "float32 addition",
+    "sad_gops": "absolute differences",
+    "shuffle_gops": "byte shuffle",
     "l1_gb_per_s": "L1",
     "l2_gb_per_s": "L2",
     "l3_gb_per_s": "L3",
@@ -41,14 +46,14 @@ def best_share(run: Run | None) -> float | None:
 
 
 def barred(run: Run | None) -> list[Row]:
-    """The rows of a run that have a bar."""
-    return [row for row in (run or {}).get("rows", ()) if row.get("bar") is not None]
+    """The rows of a run that have a bar, measured here or not."""
+    return [row for row in (run or {}).get("rows", ()) if row.get("bar_id") or row.get("asked")]
 
 
 def met(run: Run | None) -> str:
-    """How many bars are met: `5 of 7`."""
-    rows = barred(run)
-    return f"{sum(bool(row['passed']) for row in rows)} of {len(rows)}" if rows else ""
+    """How many of the rows with a bar that could be measured reach it: `5 of 7`."""
+    judged = [row["passed"] for row in barred(run) if row["passed"] is not None]
+    return f"{sum(judged)} of {len(judged)}" if judged else ""
 
 
 def rows_table(run: Run) -> str:
@@ -103,29 +108,34 @@ def _peers(peers: Mapping[str, float]) -> str:
 
 
 def bars_table(run: Run) -> str:
-    """Every bar: what was asked, what came, and if it was missed, why."""
+    """Every row with a bar: what came beside what was asked, and if it was missed, why."""
     rows = barred(run)
-    if not rows:
-        return ""
-    head = ["Row", "Asked", "Measured", "Verdict"]
-    return table(head, (_bar(row, run) for row in rows), numbers=(1, 2))
+    return table(["Row", "Reached", "Verdict"], (_bar(row, run) for row in rows)) if rows else ""
 
 
 def _bar(row: Row, run: Run) -> list[str]:
-    kind, word = ("holds", "met") if row["passed"] else ("missed", "missed")
-    state = _state(row, run)
-    name, ratio = next(iter(row["peers"].items()), ("", None))
-    reason = row.get("reason")
+    kind, word = VERDICTS[row["passed"]]
+    state, reason = _state(row, run), row.get("reason")
+    reached = "".join(
+        f'<div class="peer"><b class="fig">{_of(each["of"], each["reached"])}</b> '
+        f"≥ {_of(each['of'], each['least'])} {text(MEASURES.get(each['of'], each['of']))}</div>"
+        for each in row.get("asked", ())
+    )
     return [
         (f"<code>{text(row['bar_id'])}</code> " if row.get("bar_id") else "")
         + text(row["shape"])
         + (f", {text(state)}" if state else "")
-        + (f'<small class="where">against {text(name)}</small>' if name else "")
         + (f'<p class="reason">{text(reason)}</p>' if reason else ""),
-        f"≥ {figures.number(row['bar'])}",
-        "" if ratio is None else f"{ratio:.2f}",
+        f"<div>{reached}</div>" if reached else "",
         f'<span class="verdict {kind}">{word}</span>',
     ]
+
+
+def _of(measure: str, value: float) -> str:
+    """A measured or asked value: a share in percent, a ratio with two digits."""
+    if measure == "share_of_limit":
+        return f"{value:.0%}"
+    return _figure(value) if measure in ("gops", "gb_per_s") else f"{value:.2f}"
 
 
 def roofline(run: Run) -> dict[str, Any]:

@@ -91,6 +91,7 @@ SPEED = {
             "peers": {"rival <b>": ratio, "dense": 3.0},
             "bar": 1.35,
             "bar_id": "K3",
+            "asked": [{"of": "rival <b>", "least": 1.35, "reached": ratio}],
             "passed": ratio >= 1.35,
             "reason": None if ratio >= 1.35 else HOSTILE,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ def row(**changes: Any) -> dict[str, Any]:
         "peers": {"rival": 1.5, "dense": 3.0},
         "bar": 1.35,
         "bar_id": "K3",
+        "asked": [
+            {"of": "rival", "least": 1.35, "reached": 1.5},
+            {"of": "share_of_limit", "least": 0.85, "reached": 0.88},
+        ],
         "passed": True,
         "reason": None,
     } | changes
@@ -76,11 +81,15 @@ def test_a_kernel_without_a_run_says_so(tmp_path: Path) -> None:
 
 def test_rows_bars_and_provenance_are_those_of_the_run(tmp_path: Path) -> None:
     missed = row(shape="9x9", passed=False, peers={"rival": 1.1}, reason="too few rows")
-    said = page(tmp_path, {"small_matmul": run(row(), missed, row(bar=None, passed=None))})
+    absent = row(bar=None, passed=None, asked=[], reason="no peer here")
+    plain = row(bar=None, passed=None, asked=[], bar_id=None)
+    said = page(tmp_path, {"small_matmul": run(row(), missed, absent, plain)})
     for part in ("0.125", "88%", "1.50", "K3", "≥ 1.35", "too few rows", "rival 1.2", "1 of 2"):
         assert part in said, part
     assert said.count('class="verdict holds"') == 1
     assert said.count('class="verdict missed"') == 1
+    assert said.count('class="verdict none"') == 1
+    assert "≥ 85% of the limit" in said
     for part in ("octavo bench kernels", "0123456789ab", "Some CPU", "2026-11-24 23:10"):
         assert part in said, part
 
@@ -129,3 +138,24 @@ def test_crossover_plot_marks_and_says_the_crossing() -> None:
     assert "The lines cross at rows = 8." in crossed
     assert "The lines do not cross here." in apart
     assert len(re.findall("<path", crossed)) > len(re.findall("<path", apart))
+
+
+def test_whole_models_are_tabled_and_drawn(tmp_path: Path) -> None:
+    facts = {"model": "encoder <i>", "input": "float32 (1, 8)", "bytes": 2_000_000}
+    dense = {**facts, "form": "dense float32", "prefer": None, "ms": 4.0, "ratio": 1.0}
+    dense |= {"deviation_simulated": None, "deviation_dense": 0.0, "layers": {}}
+    ways = [
+        {**dense, "form": "int4", "prefer": prefer, "ms": 1.0, "ratio": 4.0}
+        | {"deviation_simulated": 0.02, "deviation_dense": 0.3, "layers": {"Int4Linear": 36}}
+        for prefer in ("native", "fastest")
+    ]
+    line = run(rows=[dense, *ways])
+    held = Holdings({}, {}, catalog.taxonomy(), {}, tmp_path, tmp_path / "none", models=[line])
+    said = kernels.index(held).body
+    for part in ("encoder &lt;i&gt;", "4.00", "2.00", "36 Int4Linear", "0.02", "all native"):
+        assert part in said, part
+    assert said.count("<svg") == 1
+    assert "<i>" not in said
+    assert "style=" not in said
+    empty = kernels.index(replace(held, models=())).body
+    assert "octavo bench models" in empty

@@ -144,6 +144,8 @@ def benchmarks(holdings: Holdings) -> Page:
         '<header class="head"><h1>Benchmarks</h1><p class="lead">What papers claim, next to what '
         "this code measured. Expectations are written before the run and never adjusted to it."
         f'</p></header><ul class="tally">{rows}</ul>'
+        f"<p>Speed is measured apart: {link('../kernels/', 'each kernel against its limit')}, and "
+        f"{link('../kernels/#models', 'whole models in every form')}.</p>"
         + "".join(_bench(method, holdings) for method in ready)
         + section("Written down, not implemented yet", later, "later", "ledger later")
         + ("" if claiming else '<p class="quiet">No claim is written down yet.</p>')

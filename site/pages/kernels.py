@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from octavo.site import figures, prose, source, speed
+from octavo.site import figures, prose, source, speed, whole
 from octavo.site.holdings import Holdings
 from octavo.site.markup import (
     Page,
@@ -61,6 +61,7 @@ def index(holdings: Holdings) -> Page:
         if rows
         else '<p class="quiet">No kernel yet.</p>'
     )
+    body += section("Whole models", whole.body(holdings), "models")
     return Page("kernels", "Kernels", body, "All kernels.", section="kernels")
 
 
