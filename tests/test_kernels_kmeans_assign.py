@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from octavo.errors import InputError
 from octavo.kernels import runtime
-from octavo.kernels.kmeans_assign import kmeans_assign, reference
+from octavo.kernels.kmeans_assign import kmeans_assign, kmeans_sums, reference, reference_sums
 
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
 EPSILON = torch.finfo(torch.float32).eps
@@ -79,6 +81,53 @@ def test_threads_and_strides_do_not_change_a_code(isa: str, threads: int, d: int
     assert codes.shape == (x.shape if d == 0 else x.shape[:-1])
     torch.set_num_threads(1)
     assert torch.equal(codes, kmeans_assign(x.contiguous(), centroids))
+
+
+@some
+@given(
+    n=st.integers(0, 300), k=st.integers(1, 300), d=st.integers(0, 9), seed=st.integers(0, 999),
+    weighted=st.booleans(),
+)  # fmt: skip
+def test_sums_are_those_of_float64(n: int, k: int, d: int, seed: int, weighted: bool) -> None:
+    x = normal(n, d, seed=seed) if d else normal(n, seed=seed)
+    kind = torch.uint8 if k <= 256 else torch.int32
+    codes = torch.randint(0, k, (n,), generator=torch.Generator().manual_seed(seed)).to(kind)
+    weights = normal(n, seed=seed + 1).abs() if weighted else None
+    ours, theirs = kmeans_sums(x, codes, k, weights), reference_sums(x, codes, k, weights)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_threads_do_not_change_a_sum(threads: int) -> None:
+    x, weights = normal(200_000, 3), normal(200_000, seed=1).abs()
+    codes = torch.arange(200_000).remainder(77).to(torch.uint8)
+    sums = kmeans_sums(x, codes, 77, weights)
+    torch.set_num_threads(1)
+    again = kmeans_sums(x, codes, 77, weights)
+    assert all(torch.equal(a, b) for a, b in zip(sums, again, strict=True))
+
+
+def test_weighted_steps_lessen_the_weighted_error(isa: str) -> None:
+    x, weights = normal(4000), normal(4000, seed=1).abs() ** 4
+    centroids = torch.linspace(-3, 3, 9)
+    errors = []
+    for _ in range(8):
+        codes = kmeans_assign(x, centroids)
+        errors.append(float(((x - centroids[codes.long()]) ** 2 * weights).sum()))
+        sums = kmeans_sums(x, codes, 9, weights)
+        centroids = (sums.of_points / sums.weights).float()
+    assert all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(errors))
+    assert errors[-1] < errors[0]
+
+
+def test_errors_at_the_door_of_sums() -> None:
+    x, codes = torch.ones(3), torch.zeros(3, dtype=torch.uint8)
+    for bad in (
+        (x.double(), codes, 2), (x, codes.long(), 2), (x[:2], codes, 2), (x, codes, 0),
+        (x, codes, 2, x[:2]), (x, codes + 2, 2), (x, codes.int() - 1, 2),
+        (x[:, None, None], codes, 2), (x[:, None][:, :0], codes, 2),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="kmeans_sums"):
+            kmeans_sums(*bad)
 
 
 def test_the_operation_passes_the_checks_of_torch() -> None:

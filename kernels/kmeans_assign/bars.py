@@ -8,7 +8,7 @@ import torch
 from scipy.cluster.vq import vq
 
 from octavo.kernels.bars import Case
-from octavo.kernels.kmeans_assign import kmeans_assign
+from octavo.kernels.kmeans_assign import kmeans_assign, kmeans_sums
 from octavo.kernels.peers import faiss
 from octavo.kernels.timing import Call
 
@@ -20,6 +20,7 @@ def cases(quick: bool) -> Iterator[Case]:
     yield _numbers(16)
     yield _numbers(256)
     yield _vectors(VECTORS >> 3 if quick else VECTORS, 8, 256)
+    yield _sums(NUMBERS >> 3 if quick else NUMBERS, 16)
 
 
 def _numbers(k: int) -> Case:
@@ -59,4 +60,24 @@ def _vectors(n: int, d: int, k: int) -> Case:
         moved=4.0 * n * d + n,
         bar_id="K19-vectors",
         limit="fma",
+    )
+
+
+def _sums(n: int, k: int) -> Case:
+    """The weighted half of a step, on numbers."""
+    x, weights = torch.randn(2, n, generator=torch.Generator().manual_seed(0))
+    codes = torch.randint(0, k, (n,), generator=torch.Generator().manual_seed(1))
+    bytes_, weights = codes.to(torch.uint8), weights.abs()
+    return Case(
+        "kmeans_assign",
+        f"weighted sums of {n} numbers, {k} centroids",
+        2.0 * n,
+        lambda: kmeans_sums(x, bytes_, k, weights),
+        {
+            "bincount": lambda: (
+                torch.bincount(codes, weights * x, k),
+                torch.bincount(codes, weights, k),
+            )
+        },
+        moved=9.0 * n,
     )

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "kmeans_assign/kernel.h"
 #include "runtime/pool.h"
@@ -9,6 +10,9 @@ namespace {
 
 constexpr size_t kTask = 1 << 14;  // numbers of a task
 constexpr double kStepsPerMicrosecond = 5e3, kProductsPerMicrosecond = 4e4;
+constexpr double kSumsPerMicrosecond = 1e3;
+constexpr size_t kSumTask = 1 << 15;   // points of a task
+constexpr size_t kSmallSums = 1 << 10; // sums of which several copies stay in the nearest cache
 constexpr float kNever = std::numeric_limits<float>::infinity();
 
 // Midpoints between neighbours, as the tree that descend() takes; those that lack are infinite.
@@ -105,7 +109,44 @@ void assign_vectors(const KmeansKernel& kernel, const KmeansCall& call) {
   });
 }
 
+// Points [first, last) to their rows of sums. Copies of the sums are taken in turn: neighbours of
+// one code do not wait for each other.
+template <size_t D, class Code>
+void add_points(const KmeansSums& c, const Code* codes, size_t first, size_t last, size_t copies,
+                double* sums) {
+  const size_t d = D ? D : c.d, copy = c.k * (d + 1);
+  for (size_t i = first; i < last; ++i) {
+    double* to = sums + (i & (copies - 1)) * copy + size_t(codes[i]) * (d + 1);
+    const double weight = c.weights ? double(c.weights[i]) : 1.0;
+    for (size_t j = 0; j < d; ++j) to[j] += weight * double(c.x[i * d + j]);
+    to[d] += weight;
+  }
+}
+
+template <class Code>
+void add_points_of(const KmeansSums& c, const Code* codes, size_t first, size_t last,
+                   size_t copies, double* sums) {
+  const auto add = c.d == 1 ? add_points<1, Code> : c.d == 8 ? add_points<8, Code>
+                                                             : add_points<0, Code>;
+  add(c, codes, first, last, copies, sums);
+}
+
 }  // namespace
+
+// Parts stand by task, never by thread, and are added in order: the number of threads does not
+// change a bit.
+void kmeans_sums(const KmeansSums& c) {
+  const size_t size = c.k * (c.d + 1), copies = size <= kSmallSums ? 4 : 1;
+  const size_t step = std::max(kSumTask, 8 * c.k), tasks = (c.n + step - 1) / step;
+  std::vector<double> parts(tasks * copies * size, 0.0);
+  parallel(c.threads, double(c.n) * (c.d + 1) / kSumsPerMicrosecond, tasks, [&](size_t task) {
+    const size_t first = task * step, last = std::min(c.n, first + step);
+    double* sums = parts.data() + task * copies * size;
+    if (c.words) return add_points_of(c, c.words, first, last, copies, sums);
+    add_points_of(c, c.bytes, first, last, copies, sums);
+  });
+  for (size_t i = 0; i < parts.size(); ++i) c.sums[i % size] += parts[i];
+}
 
 void kmeans_assign(const KmeansKernel& kernel, const KmeansCall& call) {
   if (call.d) {

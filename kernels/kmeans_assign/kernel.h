@@ -37,6 +37,17 @@ struct KmeansCall {
   int threads;
 };
 
+struct KmeansSums {
+  const float *x, *weights;  // [n][d]; weights: (n,), or null for ones
+  size_t n, d;
+  const uint8_t* bytes;      // the codes, one of these two
+  const int32_t* words;
+  size_t k;
+  double* sums;              // [k][d + 1]: weighted sums, then the weight; zeros on entry
+  int threads;
+};
+
 void kmeans_assign(const KmeansKernel& kernel, const KmeansCall& call);
+void kmeans_sums(const KmeansSums& call);
 
 }  // namespace octavo

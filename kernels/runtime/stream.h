@@ -9,11 +9,11 @@ constexpr size_t kStreamFrom = 4u << 20;  // bytes: an output of more than the s
 
 // Whether to write `bytes` from `at` in vectors past the caches; a task that does so ends with
 // stream_done().
-inline bool streams(const void* at, size_t bytes) {
+inline bool streams(const void* at, size_t bytes, size_t least = kStreamFrom) {
 #if defined(__x86_64__)
-  return bytes >= kStreamFrom && reinterpret_cast<size_t>(at) % 64 == 0;
+  return bytes >= least && reinterpret_cast<size_t>(at) % 64 == 0;
 #else
-  (void)at, (void)bytes;
+  (void)at, (void)bytes, (void)least;
   return false;
 #endif
 }
