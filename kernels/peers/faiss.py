@@ -39,3 +39,22 @@ def decode(codes: Tensor, books: Tensor, ids: Tensor) -> dict[str, Call]:
     faiss.copy_array_to_vector(books.flatten().numpy(), quantizer.centroids)
     table, rows = codes.numpy(), ids.numpy()
     return {"faiss decode": lambda: quantizer.decode(table[rows])}
+
+
+def scan(x: Tensor, codes: Tensor, books: Tensor, weight: Tensor) -> dict[str, Call]:
+    """The largest product of each row of x with a weight of codes (N, G), books (G, 16 | 256, D)."""
+    faiss = _faiss()
+    if faiss is None:
+        return {}
+    fine = books.shape[1] == 16
+    kind = faiss.IndexPQFastScan if fine else faiss.IndexPQ
+    index = kind(x.shape[1], len(books), 4 if fine else 8, faiss.METRIC_INNER_PRODUCT)
+    faiss.copy_array_to_vector(books.flatten().numpy(), index.pq.centroids)
+    index.is_trained = True
+    if fine:
+        index.add(weight.numpy())
+    else:
+        faiss.copy_array_to_vector(codes.flatten().numpy(), index.codes)
+        index.ntotal = len(codes)
+    rows = x.numpy()
+    return {"faiss fast scan" if fine else "faiss": lambda: index.search(rows, 1)}
