@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from octavo.kernels import roofline, runtime
 from octavo.kernels.bars import Case, in_turn, seeded
+from octavo.kernels.curves import curve
 from octavo.kernels.int2_matmul import int2_matmul, pack
+from octavo.kernels.peers import onnx_runtime
+from octavo.kernels.timing import Call
 
 GROUP = 128
 
@@ -26,6 +30,21 @@ def cases(quick: bool) -> Iterator[Case]:
         yield _cold(4096)
 
 
+def crossovers(quick: bool) -> Iterator[dict[str, Any]]:
+    """Rows from which the dense product is as fast."""
+    size = 1024
+    codes = torch.randint(-2, 2, (size, size), generator=seeded(), dtype=torch.int8)
+    packed, dense = pack(codes, torch.full((size, size // GROUP), 0.01), GROUP), codes * 0.01
+
+    def calls(rows: float) -> dict[str, Call]:
+        x = torch.randn(int(rows), size, generator=seeded(1))
+        ours, theirs = partial(int2_matmul, x, packed), partial(F.linear, x, dense)
+        return {"int2_matmul": ours, "linear float32": theirs}
+
+    title = f"{size}x{size}, 2 bits in groups of {GROUP}, by rows of the input"
+    yield curve(title, "rows", (1, 16, 256) if quick else (1, 4, 16, 64, 256), calls)
+
+
 def _product(rows: int, size: int, lowest: int) -> Case:
     codes = torch.randint(lowest, 2, (size, size), generator=seeded(), dtype=torch.int8)
     x = torch.randn(rows, size, generator=seeded(1))
@@ -39,6 +58,7 @@ def _product(rows: int, size: int, lowest: int) -> Case:
         2.0 * rows * size * size,
         lambda: int2_matmul(x, packed),
         {
+            **onnx_runtime.grouped(x, size, 2, GROUP),
             "linear float32": lambda: F.linear(x, dense),
             "linear bfloat16": lambda: F.linear(half, dense_half),
         },

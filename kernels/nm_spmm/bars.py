@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +12,11 @@ from torch import Tensor
 
 from octavo.kernels import roofline
 from octavo.kernels.bars import Case, bytes_of, seeded
+from octavo.kernels.curves import curve
 from octavo.kernels.nm_spmm import nm_spmm, pack
 from octavo.kernels.nm_spmm.convolution import nm_conv2d
 from octavo.kernels.nm_spmm.layout import PANEL
+from octavo.kernels.timing import Call
 
 
 def cases(quick: bool) -> Iterator[Case]:
@@ -25,6 +29,31 @@ def cases(quick: bool) -> Iterator[Case]:
                 yield _shared(rows, size, density)
     for channels, side in ((128, 28),) if quick else ((64, 56), (128, 28), (256, 14)):
         yield _convolution(channels, side)
+
+
+def crossovers(quick: bool) -> Iterator[dict[str, Any]]:
+    """The share kept below which patterns shared by 16 outputs are faster; 2:4 by rows."""
+    size = 512 if quick else 1024
+    x = torch.randn(64, size, generator=seeded(2))
+
+    def by_share(kept: float) -> dict[str, Call]:
+        weight = shared_by_16(size, size, kept)
+        ours = partial(nm_spmm, x, pack(weight, vector=PANEL))
+        return {"nm_spmm": ours, "linear float32": partial(F.linear, x, weight)}
+
+    weight = two_of_four(size, size)
+    packed = pack(weight, 2, 4)
+
+    def by_rows(rows: float) -> dict[str, Call]:
+        some = torch.randn(int(rows), size, generator=seeded(2))
+        ours = partial(nm_spmm, some, packed)
+        return {"nm_spmm": ours, "linear float32": partial(F.linear, some, weight)}
+
+    shares = (0.1, 0.5, 1.0) if quick else (0.1, 0.25, 0.5, 0.75, 1.0)
+    title = f"{size}x{size}, 64 rows, patterns shared by 16, by the share kept"
+    yield curve(title, "share kept", shares, by_share, x_scale="linear")
+    rows = (1, 16, 256) if quick else (1, 4, 16, 64, 256)
+    yield curve(f"{size}x{size}, 2:4, by rows of the input", "rows", rows, by_rows)
 
 
 def two_of_four(n: int, k: int) -> Tensor:
