@@ -109,7 +109,7 @@ def _rows(dense: _Dense) -> Iterator[Row]:
     half = copy.deepcopy(dense.model).bfloat16()
     yield _row(dense, "torch bfloat16", half, state_bytes(half), dense.x.bfloat16())
     eight = torch.ao.quantization.quantize_dynamic(dense.model, {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
-    yield _row(dense, "torch int8 dynamic (linear layers)", eight, _saved_bytes(eight))
+    yield _row(dense, "torch int8 dynamic", eight, _saved_bytes(eight))
     for form in forms.FORMS:
         plan = forms.plan(dense.model, form)
         for prefer in PREFERENCES:

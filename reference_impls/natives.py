@@ -43,6 +43,9 @@ def candidates(module: nn.Module, decision: Decision) -> tuple[Candidate, ...] |
 def _linear(module: Any, decision: Decision) -> tuple[Candidate, ...] | str:
     codes, bias, weight = decision.codes, module.bias, module.weight.detach()
     found = []
+    if codes is not None and codes.bits <= 2:
+        two = (codes.codes, codes.scales, codes.group, bias)
+        found.append(Candidate("Int2Linear", lambda: native.Int2Linear(*two), True))
     if codes is not None and codes.bits <= 4:
         parts = (codes.codes, codes.scales, codes.group, bias)
         found.append(Candidate("Int4Linear", lambda: native.Int4Linear(*parts), True))

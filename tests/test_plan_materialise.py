@@ -107,6 +107,21 @@ def test_a_mask_without_a_pattern_is_csr_only() -> None:
     assert [c.name for c in found] == ["CsrLinear"]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("bits", "names"),
+    [(2, ["Int2Linear", "Int4Linear"]), (4, ["Int4Linear"]), (8, ["Int8Linear"])],
+)
+def test_codes_get_every_kernel_that_holds_them(bits: int, names: list[str]) -> None:
+    model = nn.Sequential(nn.Linear(32, 16))
+    settled = settle(model, Plan((rounded("0", model[0].weight, bits),)))
+    found = candidates(settled.model[0], settled.decisions["0"])
+    assert [c.name for c in found] == names
+    x = torch.randn(3, 32)
+    for candidate in found:
+        made = candidate.build()
+        assert deviation_of(made(x), made.simulate(x)) < 1e-5
+
+
 def test_dense_preference_is_the_simulation_bit_for_bit() -> None:
     model = net()
     plan = every_kind(model)

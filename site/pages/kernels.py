@@ -57,7 +57,7 @@ def index(holdings: Holdings) -> Page:
         "answer.</p></header>"
     )
     body += (
-        f'<div class="kernels">{table(COLUMNS, rows, numbers=(3, 4))}</div>'
+        f'<div class="kernels stack">{table(COLUMNS, rows, numbers=(3, 4))}</div>'
         if rows
         else '<p class="quiet">No kernel yet.</p>'
     )
