@@ -113,18 +113,15 @@ def _curvature(seeds: Sequence[int]) -> Measurement:
     """H g against a central difference of the gradient along g; relative, worst layer."""
     gaps = []
     for seed in seeds:
-        net, batch = shelf.network(seed).double(), shelf.data(seed)[0]
-        loss = mean_loss([Batch(batch.input.double(), batch.target)])
-        found = saliency.grasp(for_scoring(net, True), loss)
-        twin = for_scoring(net, True)
-        weights = saliency.prunable(twin)
+        net, batch = shelf.smooth(seed)
+        loss, weights = mean_loss([batch]), saliency.prunable(net)
+        found = saliency.grasp(net, loss)
         start = {path: w.detach().clone() for path, w in weights.items()}
-        g, step = _gradient(twin, loss), 1e-6
-        sides = []
+        g, step, sides = _gradient(net, loss), 1e-5, []
         for sign in (1, -1):
             for path, w in weights.items():
                 w.data.copy_(start[path] + sign * step * g[path])
-            sides.append(_gradient(twin, loss))
+            sides.append(_gradient(net, loss))
         for path, s in found.items():
             near = start[path] * (sides[0][path] - sides[1][path]) / (2 * step)
             gaps.append(float((near - s).norm() / s.norm()))

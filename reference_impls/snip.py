@@ -101,13 +101,11 @@ def _sensitivity(seeds: Sequence[int]) -> Measurement:
     """Score against a central difference of the loss as a switch moves; the largest weights."""
     gaps = []
     for seed in seeds:
-        net, batch = shelf.network(seed).double(), shelf.data(seed)[0]
-        batch = Batch(batch.input.double(), batch.target)
-        loss, twin = mean_loss([batch]), for_scoring(net, True)
-        weights = saliency.prunable(twin)
+        net, batch = shelf.smooth(seed)
+        loss, weights = mean_loss([batch]), saliency.prunable(net)
         for path, s in scores(net, [batch]).items():
-            at, step = int(s.argmax()), 1e-5
-            gaps.append(abs(_moved(twin, weights[path], at, step, loss) / float(s.max()) - 1))
+            at = int(s.argmax())
+            gaps.append(abs(_moved(net, weights[path], at, 1e-5, loss) / float(s.max()) - 1))
     return Measurement("sensitivity", max(gaps), seeds=tuple(seeds))
 
 

@@ -49,6 +49,14 @@ def network(seed: int) -> nn.Module:
     return nets.vgg(1, digits.CLASSES, WIDTHS, size=8)
 
 
+def smooth(seed: int) -> tuple[nn.Module, Batch]:
+    """A network without a kink and a batch, float64: differences are an oracle of derivatives."""
+    torch.manual_seed(seed)
+    parts = nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, digits.CLASSES)
+    net, batch = nn.Sequential(nn.Flatten(), *parts), data(seed)[0]
+    return net.double(), Batch(batch.input.double(), batch.target)
+
+
 def count(net: nn.Module, density: float) -> int:
     """How many of a network's prunable weights a density keeps."""
     return keep_count(density, sum(w.numel() for w in prunable(net).values()))
