@@ -39,15 +39,15 @@ RC: dict[str, Any] = {
     "axes.edgecolor": FAINT,
     "xtick.color": INK,
     "ytick.color": INK,
-    "xtick.labelsize": 10,
-    "ytick.labelsize": 10,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": FAINT,
     "grid.linewidth": 0.5,
     "legend.frameon": False,
-    "legend.fontsize": 10,
+    "legend.fontsize": 11,
     "axes.linewidth": 0.8,
 }
 

@@ -413,6 +413,8 @@ def test_narrow_screen_never_scrolls_sideways(tab: Any, address: str, where: str
     tab.goto(address + where)
     tab.wait_for_load_state("networkidle")
     assert tab.evaluate("document.documentElement.scrollWidth") <= 375
+    stacked = "[...document.querySelectorAll(':is(.run, .ledger, .stack) .scroll')]"
+    assert tab.evaluate(f"{stacked}.every(box => box.scrollWidth <= box.clientWidth)")
     assert tab.locator("h1").count() == 1
 
 
