@@ -7,6 +7,7 @@ lives beside its kernel, in `kernels/<name>/module.py`; this is the list.
 
 from octavo.kernels.adder_conv2d.module import AdderConv2d, AdderConv2dU8
 from octavo.kernels.block_attention.module import BlockAttention
+from octavo.kernels.cluster_attention.module import ClusterAttention
 from octavo.kernels.csr_spmm.module import CsrConv2d, CsrLinear
 from octavo.kernels.fake_quant.module import FakeQuant
 from octavo.kernels.hadamard.module import Hadamard
@@ -23,6 +24,7 @@ __all__ = [
     "AdderConv2d",
     "AdderConv2dU8",
     "BlockAttention",
+    "ClusterAttention",
     "CsrConv2d",
     "CsrLinear",
     "FakeQuant",

@@ -214,7 +214,7 @@ def test_errors_at_the_door() -> None:
     good = drawn(2, 2, 16)
     for wrong, message in (
         ((q.double(), k, v, good), "float32"),
-        ((q, k.bfloat16(), v, good), "all float32"),
+        ((q, k.bfloat16(), v, good), "all torch.float32"),
         ((q, k[..., :3], v, good), "must be"),
         ((q, k, v, drawn(3, 2, 16)), "needs 2"),
         ((q, k, v, drawn(2, 2, 16, 3)), "needs 2"),

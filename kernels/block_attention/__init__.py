@@ -99,20 +99,8 @@ def _check(q: Tensor, k: Tensor, v: Tensor, packed: PackedBlocks, lengths: Tenso
         InputError: it does not.
     """
     op = "block_attention"
-    for name, x in (("q", q), ("k", k), ("v", v)):
-        if x.dtype not in (torch.float32, torch.bfloat16) or x.dtype != q.dtype or x.dim() != 4:
-            raise InputError(
-                f"{op}: {name} is {x.dtype} {tuple(x.shape)}; q, k and v must be (B, H, L, D), "
-                "all float32 or all bfloat16"
-            )
-        if x.device.type not in ("cpu", "meta"):
-            raise InputError(f"{op}: {name} is on {x.device}; this kernel runs on the CPU")
-    b, h, n, d = q.shape
-    if k.shape != v.shape or k.shape[:2] != q.shape[:2] or k.shape[3] != d or not d:
-        raise InputError(
-            f"{op}: k is {tuple(k.shape)}, v is {tuple(v.shape)}; for q {tuple(q.shape)} both must "
-            f"be ({b}, {h}, M, {d}), with D at least 1"
-        )
+    door.check_attention(op, q, k, v, (torch.float32, torch.bfloat16))
+    b, h, n, _ = q.shape
     rows, heads = -(-n // packed.size), tuple(packed.indptr.shape[:-1])
     if packed.indptr.shape[-1] != rows + 1 or heads not in ((), (h,), (b, h)):
         raise InputError(

@@ -101,6 +101,7 @@ def _case(
         bar=SHARE / share,
         bar_id=bar_id,
         limit="fma",
+        kept=share,
     )
 
 

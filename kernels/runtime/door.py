@@ -59,6 +59,31 @@ def check_weight(op: str, name: str, tensor: Tensor, dtype: torch.dtype, dims: i
         )
 
 
+def check_attention(
+    op: str, q: Tensor, k: Tensor, v: Tensor, dtypes: Sequence[torch.dtype]
+) -> None:
+    """Check that q (B, H, L, D), k and v (B, H, M, D) fit, in one of these dtypes.
+
+    Raises:
+        InputError: they do not.
+    """
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        if x.dtype not in dtypes or x.dtype != q.dtype or x.dim() != 4:
+            allowed = " or ".join(f"all {dtype}" for dtype in dtypes)
+            raise InputError(
+                f"{op}: {name} is {x.dtype} {tuple(x.shape)}; q, k and v must be (B, H, L, D), "
+                f"{allowed}"
+            )
+        if x.device.type not in ("cpu", "meta"):
+            raise InputError(f"{op}: {name} is on {x.device}; this kernel runs on the CPU")
+    b, h, _, d = q.shape
+    if k.shape != v.shape or k.shape[:2] != q.shape[:2] or k.shape[3] != d or not d:
+        raise InputError(
+            f"{op}: k is {tuple(k.shape)}, v is {tuple(v.shape)}; for q {tuple(q.shape)} both must "
+            f"be ({b}, {h}, M, {d}), with D at least 1"
+        )
+
+
 def check_state(op: str, meta: Mapping[str, object], version: int, keys: Sequence[str]) -> None:
     """Check that a saved packed weight is one that this version reads.
 
