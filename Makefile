@@ -7,12 +7,12 @@ JOBS ?= 2
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
-NATIVE := CMakeLists.txt $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.inc')
+NATIVE := CMakeLists.txt kernels/units.cmake $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.inc')
 RUN := build/library
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: run test lint pytest site bench clean
+.PHONY: run test lint pytest test-native test-arm site bench clean
 
 run: $(INSTALLED)
 	@$(BIN)/octavo --library $(RUN) ingest followed || test $$? -eq 3
@@ -32,6 +32,27 @@ lint: $(INSTALLED)
 
 pytest: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
+
+# The kernels without Python. Every instruction set of this CPU against the generic files, between
+# pages without access; under AddressSanitizer and UBSan; on emulated older CPUs if qemu is here.
+# SANITIZE=thread asks ThreadSanitizer instead.
+SANITIZE ?= address,undefined
+checks = cmake -S tests/native -B build/checks/$(1) $(2) >/dev/null && \
+  cmake --build build/checks/$(1) --parallel $(JOBS) >/dev/null
+
+test-native:
+	$(call checks,plain,-DCMAKE_BUILD_TYPE=Release)
+	build/checks/plain/native
+	$(call checks,$(SANITIZE),-DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all")
+	build/checks/$(SANITIZE)/native --cases 20
+	if test $$(uname -m) = x86_64 && command -v qemu-x86_64 >/dev/null; then for cpu in Nehalem Haswell; do \
+	  qemu-x86_64 -cpu $$cpu build/checks/plain/native --cases 6 --no-fork --no-guards || exit 1; done; fi
+
+# The same for AArch64, cross-compiled and emulated: with products of bytes, and without.
+test-arm:
+	$(call checks,arm,-DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_EXE_LINKER_FLAGS=-static)
+	qemu-aarch64 -cpu max build/checks/arm/native --cases 12 --no-fork
+	qemu-aarch64 -cpu cortex-a57 build/checks/arm/native --cases 12 --no-fork
 
 site: $(INSTALLED)
 	$(BIN)/octavo --library $(RUN) site build

@@ -1,10 +1,8 @@
-"""What is under the kernels: choice of backend, threads and forks, memory, object code."""
+"""What is under the kernels: choice of backend, threads and forks, memory."""
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,15 +16,7 @@ from octavo.kernels.bars import bar_of
 
 ROOT = Path(__file__).parent.parent
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
-OBJECTS = sorted((ROOT / "build/native/CMakeFiles").glob("_native.dir/kernels/*/*.cpp.o"))
-ISA_OBJECTS = [path for path in OBJECTS if path.parent.name != "runtime"]
-ISA_OBJECTS = [path for path in ISA_OBJECTS if not path.name.startswith(("drive", "bind"))]
-
 needs_native = pytest.mark.skipif(not NATIVE, reason="native kernels are not built here")
-needs_objects = pytest.mark.skipif(
-    not ISA_OBJECTS or not shutil.which("objdump"),
-    reason="no object files in build/native, or no binutils to read them",
-)
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -133,61 +123,6 @@ def test_python_threads_share_the_pool() -> None:
 
 
 @needs_native
-def test_nothing_is_read_or_written_past_a_buffer() -> None:
-    """Every tensor ends where a page without access begins; a step too far kills the process."""
-    code = """
-import ctypes, mmap, torch
-from octavo.kernels import csr_spmm, int4_matmul, int8_matmul, runtime, stripe_conv2d
-libc = ctypes.CDLL(None, use_errno=True)
-kept = []
-def guarded(t):
-    size, page = t.nbytes, mmap.PAGESIZE
-    room = -(-max(size, 1) // page) * page
-    area = mmap.mmap(-1, room + page)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(area))
-    assert libc.mprotect(ctypes.c_void_p(start + room), page, 0) == 0
-    kept.append(area)
-    if not size:
-        return t
-    copy = torch.frombuffer(area, dtype=t.dtype, count=t.numel(), offset=room - size)
-    return copy.view(t.shape).copy_(t)
-n = runtime.native
-for isa in n.backends():
-    n.use(isa)
-    for m in (1, 2, 5, 8, 13, 33, 65):
-        for k, out in ((8, 1), (40, 65), (264, 70), (300, 64)):
-            x, y = guarded(torch.randn(m, k)), guarded(torch.empty(m, out))
-            bias = guarded(torch.randn(out))
-            codes = torch.randint(-8, 8, (out, k), dtype=torch.int8)
-            group = 8 if k % 8 == 0 else k
-            p = int4_matmul.pack(codes, torch.rand(out, k // group), None if group == k else group)
-            n.int4_matmul(x, guarded(p.codes), guarded(p.scales), bias, y, p.group, 1)
-            q = int8_matmul.pack(codes, torch.rand(out))
-            n.int8_matmul(x, guarded(q.codes), guarded(q.scales), bias, y, 1)
-            s = csr_spmm.pack(torch.randn(out, k) * (torch.rand(out, k) < 0.3))
-            n.csr_spmm(x, *map(guarded, s[:3]), bias, y, s.block, 1)
-    for c, out, side, stride in ((3, 5, 7, 1), (65, 13, 9, 2), (4, 6, 20, 1)):
-        x = guarded(torch.randn(1, c, side, side))
-        p = stripe_conv2d.pack(torch.randn(out, c, 3, 3), torch.rand(out, 3, 3) < 0.5)
-        after = (side - 1) // stride + 1
-        y, bias = guarded(torch.empty(1, out, after, after)), guarded(torch.randn(out))
-        sizes = (3, 3, stride, stride, 1, 1, 1, 1)
-        n.stripe_conv2d(x, *map(guarded, p[:3]), bias, y, sizes, 1)
-        s = csr_spmm.pack(torch.randn(out, c * 9) * (torch.rand(out, c * 9) < 0.3))
-        n.csr_conv2d(x, *map(guarded, s[:3]), bias, y, s.block, sizes, 1)
-        codes = torch.randint(-8, 8, (out, c * 9), dtype=torch.int8)
-        p = int4_matmul.pack(codes, torch.rand(out, 1))
-        y = guarded(torch.empty(1, after, after, out))
-        n.int4_conv2d(x, guarded(p.codes), guarded(p.scales), bias, y, p.group, sizes, 1)
-        q = int8_matmul.pack(codes, torch.rand(out))
-        n.int8_conv2d(x, guarded(q.codes), guarded(q.scales), bias, y, sizes, 1)
-print("whole")
-"""
-    done = python(code)
-    assert done.stdout.strip() == "whole", (done.returncode, done.stderr)
-
-
-@needs_native
 def test_native_refuses_what_does_not_fit() -> None:
     packed = csr_spmm.pack(torch.randn(7, 9))
     with pytest.raises(ValueError, match="differ in rows"):
@@ -208,46 +143,6 @@ def test_weights_live_in_aligned_memory_that_is_given_back() -> None:
     del homes
     many = [runtime.place(torch.ones(600_000)) for _ in range(20)]
     assert len({home.data_ptr() for home in many}) == 20
-
-
-@needs_objects
-def test_no_weak_symbol_leaves_an_instruction_set() -> None:
-    """A weak symbol of an AVX-512 file could be the copy that everyone runs."""
-    for path in ISA_OBJECTS:
-        listing = subprocess.run(["nm", "-C", path], capture_output=True, text=True, check=True)
-        weak = [line for line in listing.stdout.splitlines() if re.search(r" [WVu] ", line)]
-        assert not weak, (path, weak)
-
-
-def loops(path: Path) -> list[list[str]]:
-    """The innermost loops of an object file, as lines of assembly."""
-    command = ["objdump", "-d", "--no-show-raw-insn", path]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    lines = re.findall(r"^\s*([0-9a-f]+):\s+(.*)$", text, re.MULTILINE)
-    place = {int(address, 16): i for i, (address, _) in enumerate(lines)}
-    found = []
-    for i, (address, code) in enumerate(lines):
-        jump = re.match(r"j\w+\s+([0-9a-f]+)", code)
-        target = int(jump.group(1), 16) if jump else None
-        if target is not None and target < int(address, 16) and target in place:
-            body = [code for _, code in lines[place[target] : i + 1]]
-            if not any(re.match(r"j", code) for code in body[:-1]):
-                found.append(body)
-    return found
-
-
-@needs_objects
-def test_hot_loops_do_not_touch_the_stack() -> None:
-    multiply = re.compile(r"vpdpbusd|vpmaddubsw|vpmaddwd|vfmadd")
-    checked = 0
-    for path in ISA_OBJECTS:
-        for body in loops(path):
-            if sum(bool(multiply.match(code)) for code in body) < 8:
-                continue
-            checked += 1
-            spills = [code for code in body if "mm" in code and re.search(r"\(%r[sb]p", code)]
-            assert not spills, (path, spills)
-    assert checked or not any("avx" in path.name for path in ISA_OBJECTS)
 
 
 @pytest.mark.filterwarnings("ignore")

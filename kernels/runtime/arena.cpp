@@ -6,6 +6,9 @@
 #include <mutex>
 #include <new>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -31,6 +34,17 @@ Arena* arena() {
   return only;
 }
 
+// A fork waits until no other thread holds the arena: the child finds it whole and open.
+[[maybe_unused]] void hold() { arena()->lock.lock(); }
+[[maybe_unused]] void release() { arena()->lock.unlock(); }
+
+void survive_forks() {
+#if defined(__unix__) || defined(__APPLE__)
+  static const int registered = pthread_atfork(hold, release, release);
+  (void)registered;
+#endif
+}
+
 size_t round_up(size_t bytes, size_t step) { return (bytes + step - 1) / step * step; }
 
 void* map_pages(size_t size) {
@@ -51,6 +65,7 @@ uintptr_t add_chunk(Arena* a, size_t size) {
 }  // namespace
 
 void* arena_take(size_t bytes) {
+  survive_forks();
   bytes = round_up(bytes ? bytes : 1, 64);
   Arena* a = arena();
   std::lock_guard guard(a->lock);

@@ -2,24 +2,47 @@
 
 #include <algorithm>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace octavo {
 namespace {
 
-bool has_vnni() {
+// Products of bytes: VNNI, or dotprod of ARM.
+bool has_byte_products() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   return __builtin_cpu_supports("avx512vnni");
+#elif defined(__aarch64__) && defined(__linux__)
+  return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#elif defined(__aarch64__) && defined(__APPLE__)
+  return true;  // every Mac of this architecture
 #else
   return false;
 #endif
 }
 
-bool has_vbmi() {
+// Products of bytes, and shuffles of them across a register: VNNI and VBMI. ARM shuffles anyhow.
+bool has_byte_shuffles() {
 #if defined(__x86_64__)
-  return has_vnni() && __builtin_cpu_supports("avx512vbmi");
+  return has_byte_products() && __builtin_cpu_supports("avx512vbmi");
 #else
-  return false;
+  return true;
 #endif
+}
+
+// The file to run where the one of `isa` needs what the CPU lacks.
+Isa before(Isa isa) {
+  if (isa == Isa::neon) return Isa::generic;
+  return isa == Isa::avx512 ? Isa::avx2 : isa;
+}
+
+Isa isa_of(const std::string& name) {
+  if (name == "neon") return Isa::neon;
+  if (name == "avx512") return Isa::avx512;
+  return name == "avx2" ? Isa::avx2 : Isa::generic;
 }
 
 }  // namespace
@@ -34,6 +57,8 @@ std::vector<std::string> backends() {
                       __builtin_cpu_supports("avx512vl");
   if (avx512) found.push_back("avx512");
   if (avx2) found.push_back("avx2");
+#elif defined(__aarch64__)
+  found.push_back("neon");
 #endif
   found.push_back("generic");
   return found;
@@ -42,9 +67,9 @@ std::vector<std::string> backends() {
 bool use(const std::string& name) {
   const std::vector<std::string> all = backends();
   if (std::find(all.begin(), all.end(), name) == all.end()) return false;
-  isa_in_use = name == "avx512" ? Isa::avx512 : name == "avx2" ? Isa::avx2 : Isa::generic;
-  vnni_in_use = isa_in_use == Isa::avx512 && !has_vnni() ? Isa::avx2 : isa_in_use;
-  vbmi_in_use = isa_in_use == Isa::avx512 && !has_vbmi() ? Isa::avx2 : isa_in_use;
+  isa_in_use = isa_of(name);
+  vnni_in_use = has_byte_products() ? isa_in_use : before(isa_in_use);
+  vbmi_in_use = has_byte_shuffles() ? isa_in_use : before(isa_in_use);
   return true;
 }
 
@@ -68,6 +93,7 @@ std::vector<std::string> cpu_flags() {
 #undef OCTAVO_FLAG
 #elif defined(__aarch64__)
   flags.push_back("neon");
+  if (has_byte_products()) flags.push_back("dotprod");
 #endif
   return flags;
 }

@@ -107,6 +107,12 @@ struct Buffer {
 char* scratch(size_t bytes, int slot) {
   static thread_local Buffer buffers[3];
   Buffer& buffer = buffers[slot];
+#if defined(__SANITIZE_ADDRESS__)
+  buffer.size = 0;  // each call gets exactly its own, so that a step too far is seen
+  bytes = (bytes + 63) & ~size_t{63};
+  std::free(buffer.data);
+  return buffer.data = static_cast<char*>(std::aligned_alloc(64, bytes));
+#endif
   if (buffer.size < bytes) {
     const size_t size = (bytes + bytes / 4 + 4095) & ~size_t{4095};
     std::free(buffer.data);

@@ -5,7 +5,11 @@
 
 namespace octavo {
 
-constexpr double kSerialBelow = 300;  // microseconds of work that are not worth a second thread
+#if !defined(OCTAVO_SERIAL_BELOW)  // the checks of tests/native set it: every call meets the pool
+#define OCTAVO_SERIAL_BELOW 300
+#endif
+// Microseconds of work that are not worth a second thread.
+constexpr double kSerialBelow = OCTAVO_SERIAL_BELOW;
 
 // Memory of this thread, kept from call to call and grown when needed; 64-byte aligned.
 // Each slot is one buffer, so that a task may use its own beside its caller's.
