@@ -32,6 +32,7 @@ SPILLING = {
     "hadamard/avx512",
     "fake_quant/generic",
     "fake_quant/neon",
+    "pq_matmul/avx2",
     "pq_matmul/generic",
     "pq_matmul/neon",
 }
