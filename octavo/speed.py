@@ -18,6 +18,7 @@ from octavo import bench, catalog
 from octavo.errors import InputError
 from octavo.kernels import backend, peers
 from octavo.kernels import measured as speed
+from octavo.kernels.bars import bars
 
 QUIET = 0.85  # share of the best earlier run below which a probe says that the machine is busy
 Run = dict[str, Any]
@@ -51,11 +52,22 @@ def run(
             "seconds": seconds,
             "rows": [row for row in found.rows if row["kernel"] == name],
             "crossovers": found.crossovers[name],
+            "unanswered": unanswered(name, found.rows),
         }
         for name, seconds in found.seconds.items()
     ]
     document = {**facts, "seconds": round(sum(found.seconds.values()), 3), "rows": found.rows}
     return document | {"crossovers": found.crossovers}, records
+
+
+def unanswered(kernel: str, rows: Sequence[Run]) -> list[Run]:
+    """Bars of a kernel that no row of a run answers, and why: a quick run has few shapes."""
+    answered = {row["bar_id"] for row in rows}
+    return [
+        {"bar_id": bar.id, "shapes": bar.shapes, "reason": bar.reason or "not in this run"}
+        for bar in bars().values()
+        if bar.kernel == kernel and bar.id not in answered
+    ]
 
 
 def record(records: Sequence[Run], root: Path = catalog.ROOT) -> None:
@@ -67,12 +79,18 @@ def record(records: Sequence[Run], root: Path = catalog.ROOT) -> None:
 def busy(probes: dict[str, float], cpu: str, used: str, root: Path = catalog.ROOT) -> list[str]:
     """Probes under 85 % of the best recorded on this processor and backend: it is not quiet."""
     runs = [run for name in speed.kernels() for run in catalog.kernel_runs(name, root)]
-    before = [run["probes"] for run in runs if (run["cpu"], run["backend"]) == (cpu, used)]
+    here = (_model(cpu), used)
+    before = [run["probes"] for run in runs if (_model(run["cpu"]), run["backend"]) == here]
     return [
         name
         for name, rate in probes.items()
         if rate < QUIET * max((past.get(name, 0.0) for past in before), default=0.0)
     ]
+
+
+def _model(cpu: str) -> str:
+    """The processor, without the number of threads that was set."""
+    return cpu.partition(",")[0]
 
 
 def table(document: Run) -> Group:

@@ -42,7 +42,7 @@ def decode(codes: Tensor, books: Tensor, ids: Tensor) -> dict[str, Call]:
 
 
 def scan(x: Tensor, codes: Tensor, books: Tensor, weight: Tensor) -> dict[str, Call]:
-    """The largest product of each row of x with a weight of codes (N, G), books (G, 16 | 256, D)."""
+    """The largest product of each row of x with codes (N, G) by books (G, 16 or 256, D)."""
     faiss = _faiss()
     if faiss is None:
         return {}
