@@ -198,6 +198,7 @@ def bench(
         bool, typer.Option("--check", help="Fail where a quick verdict is not the recorded one.")
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Run what is recorded, too.")] = False,
+    theme: Annotated[str | None, typer.Option(help="All methods of a theme.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -215,17 +216,18 @@ def bench(
     if methods == ["search"]:
         _bench_search(context.obj.library, quick, as_json)
         return
-    names = methods or list(found())
+    names = methods or (home.of_theme(theme) if theme else list(found()))
     if check:
         _bench_check(names, seed, as_json)
         return
     todo = [name for name in names if again or not home.recorded(name, quick)]
     if not todo:
         raise NothingNew(f"recorded with this code: {', '.join(names)}; --again runs them")
+    err.print(home.outlook(todo, quick))
     documents = []
     for name in todo:
         results = _watched(name, seed, quick)
-        home.record(name, results)
+        home.record(name, results)  # at once: a run that is stopped goes on where it was
         documents.append(home.ledger(name, seed, results))
         if not as_json:
             out.print(home.table(documents[-1]))

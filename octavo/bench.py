@@ -100,6 +100,32 @@ def recorded(method: str, quick: bool) -> bool:
     return any(r.code_hash == now and r.quick == quick for r in catalog.results(method))
 
 
+def of_theme(theme: str) -> list[str]:
+    """The methods of a theme that can be run.
+
+    Raises:
+        InputError: no method of such a theme can be run; those that have one are named.
+    """
+    methods = {m: catalog.methods()[m].theme for m in found()}
+    if theme not in methods.values():
+        raise InputError(
+            f"no method of theme {theme!r} runs; {', '.join(sorted({*methods.values()}))} do"
+        )
+    return [m for m, of in methods.items() if of == theme]
+
+
+def outlook(names: Sequence[str], quick: bool) -> str:
+    """How long these methods will take, by their earlier runs of the same kind."""
+    runs = {m: [r for r in catalog.results(m) if r.quick == quick] for m in names}
+    newest = {m: max((r.commit + r.date[:10] for r in rs), default="") for m, rs in runs.items()}
+    seconds = sum(
+        r.seconds for m, rs in runs.items() for r in rs if r.commit + r.date[:10] == newest[m]
+    )
+    unknown = sum(not rs for rs in runs.values())
+    more = f", {unknown} of them never timed" if unknown else ""
+    return f"{len(names)} methods, about {seconds / 60:.0f} min by earlier runs{more}"
+
+
 def check(method: str, results: Sequence[Result]) -> list[Drift]:
     """Claims whose verdict in these quick results is not the one recorded (quick lines first)."""
     ledger = catalog.latest(method)

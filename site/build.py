@@ -21,7 +21,7 @@ from octavo.errors import InputError
 from octavo.site import accents
 from octavo.site.holdings import Holdings, gather
 from octavo.site.markup import Page, document
-from octavo.site.pages import front, kernels, methods, papers, themes
+from octavo.site.pages import compare, front, kernels, methods, papers, themes
 
 HERE = Path(__file__).resolve().parent
 UNUSED = ("javascripts", "stylesheets", "images")  # of the theme below ours; no page asks for them
@@ -88,7 +88,7 @@ def build(out: Path, holdings: Holdings | None = None, say: Callable[[str], None
 
 def all_pages(holdings: Holdings) -> Iterator[Page]:
     """Every rendered page."""
-    for part in (front, themes, methods, kernels, papers):
+    for part in (front, themes, compare, methods, kernels, papers):
         yield from part.pages(holdings)
 
 

@@ -148,3 +148,12 @@ def test_doctor_says_what_runs_here() -> None:
 
 def test_a_result_has_the_fields_of_its_record(measured: Claim) -> None:
     assert all(isinstance(result, Result) for result in bench.run(METHOD))
+
+
+def test_a_theme_names_its_methods_and_how_long_they_will_take() -> None:
+    names = bench.of_theme("pruning")
+    assert {"synflow", "magnitude", "rigl"} <= set(names)
+    assert "adaround" not in names
+    assert bench.outlook(["synflow"], quick=False).startswith("1 methods, about ")
+    outcome = CliRunner().invoke(app, ["bench", "--theme", "no-such-theme"])
+    assert outcome.exit_code == 1

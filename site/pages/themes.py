@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from octavo.catalog import Facet, Technique, Theme
 from octavo.site.holdings import Holdings
 from octavo.site.markup import Page, inline, link, plural, root, safe_id, section, text
+from octavo.site.pages import compare
 from octavo.site.pages.methods import method_list
 from octavo.site.pages.papers import entry, listing
 
@@ -73,7 +74,9 @@ def one(theme: Theme, holdings: Holdings) -> Page:
         f"<h1>{text(theme.name)}</h1>"
         f'<p class="lead">{inline(theme.description)}</p></header>'
         + section(
-            "Methods that run here", method_list(ready, holdings, path) if ready else "", "run"
+            "Methods that run here",
+            method_list(ready, holdings, path) + _comparison(theme, holdings) if ready else "",
+            "run",
         )
         + section(
             "Described, not implemented yet",
@@ -94,6 +97,12 @@ def one(theme: Theme, holdings: Holdings) -> Page:
     meta = {"kind": "Theme", "about": plural(len(papers), "paper"), "gist": theme.description}
     filters = [("kind", "Theme"), ("theme", theme.name)]
     return Page(path, theme.name, body, theme.description, theme.id, "themes", meta, filters, True)
+
+
+def _comparison(theme: Theme, holdings: Holdings) -> str:
+    if not compare.curves(theme.id, holdings):
+        return ""
+    return f"<p>{link('compare/', 'These methods compared: accuracy, milliseconds, cost')}</p>"
 
 
 def _techniques(theme: Theme, holdings: Holdings, path: str) -> str:
