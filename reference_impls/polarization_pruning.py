@@ -303,11 +303,17 @@ def _near(seeds: Sequence[int], quick: bool) -> Measurement:
         for name in TERMS
     }
     gains = [b - a for a, b in zip(found["polarization"], found["L1"], strict=True)]
+    zero = fmean(
+        float((torch.cat([g.detach() for g in _gamma(net, s).values()]) == 0).float().mean())
+        for s in seeds
+        if (net := _polarized(s, quick, STRONG, "polarization"))
+    )
     return Measurement(
         "fewer-near-threshold", fmean(gains), pstdev(gains), fmean(found["L1"]), "L1",
         tuple(seeds), _histograms(seeds[0], quick),
         f"share of factors within {NEAR} of the threshold: polarization "
-        f"{fmean(found['polarization']):.3f}, L1 {fmean(found['L1']):.3f}",
+        f"{fmean(found['polarization']):.3f}, L1 {fmean(found['L1']):.3f}; with polarization "
+        f"{zero:.0%} of all factors are exactly zero, which lies near a threshold this low",
     )  # fmt: skip
 
 

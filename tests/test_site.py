@@ -666,3 +666,16 @@ def test_numbers_are_short_and_true(value: float) -> None:
     if "10" in shown and ("×" in shown or any(c in shown for c in "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")):
         return
     assert float(plain) == pytest.approx(value, rel=1e-3, abs=1e-12)
+
+
+def test_the_methods_of_a_theme_are_compared_by_their_recorded_numbers() -> None:
+    from octavo.site.holdings import gather
+    from octavo.site.pages import compare
+
+    holdings = gather()
+    pages = {page.path: page for page in compare.pages(holdings)}
+    body = pages["themes/pruning/compare"].body
+    for lines in compare.curves("pruning", holdings).values():
+        for curve in lines:
+            assert curve.method.name in body
+    assert "keeps most" in body

@@ -14,7 +14,7 @@ from octavo.site import figures, plots
 from octavo.site.holdings import VERDICTS, Holdings
 from octavo.site.markup import Page, link, root, safe_id, section, table, text
 
-LEAST = 3  # curves that make a comparison
+LEAST = 2  # curves that make a comparison
 MOST = 6  # lines that a plot can tell apart
 MARKS = (10.0, 50.0)  # compressions of the table
 NEAR = 1.3  # how far a point may lie from them, as a ratio
@@ -47,7 +47,8 @@ def curves(theme: str, holdings: Holdings) -> dict[str, list[Curve]]:
         method = holdings.methods[method_id]
         if method.theme != theme:
             continue
-        early = any(s in EARLY for s in method.facets.get("schedule", ()))
+        trained = "short" in method.facets.get("retraining", ())
+        early = not trained and any(s in EARLY for s in method.facets.get("schedule", ()))
         seen = set()
         for run in holdings.latest[method_id].values():
             series = run.series or {}
