@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from math import exp, log
 from typing import Any
 
 from octavo.kernels.timing import Call, median_ms
@@ -35,20 +36,26 @@ def curve(
         "x_scale": x_scale,
         "y_label": "ms",
         "lines": [{"name": name, "x": list(xs), "y": y} for name, y in ms.items()],
-        "crossing": crossing(xs, [b / a for a, b in zip(ours, peer, strict=True)]),
+        "crossing": crossing(xs, [b / a for a, b in zip(ours, peer, strict=True)], x_scale),
     }
 
 
-def crossing(xs: Sequence[float], ratios: Sequence[float]) -> float | None:
-    """The first x where the ratio passes 1, on a straight line between its neighbours.
+def crossing(xs: Sequence[float], ratios: Sequence[float], x_scale: str) -> float | None:
+    """The first x where the ratio passes 1, on straight lines between logarithms of the ratio.
 
-    >>> crossing([1.0, 2.0, 4.0], [3.0, 2.0, 0.0])
+    So it lies where the curves cross in a plot whose milliseconds are logarithmic, as is x where
+    its scale says so.
+
+    >>> crossing([1.0, 2.0, 4.0], [8.0, 2.0, 0.5], "linear")
     3.0
-    >>> crossing([1.0, 2.0], [3.0, 2.0]) is None
+    >>> crossing([1.0, 4.0], [2.0, 0.5], "log")
+    2.0
+    >>> crossing([1.0, 2.0], [3.0, 2.0], "linear") is None
     True
     """
-    points = list(zip(xs, ratios, strict=True))
+    to, back = (log, exp) if x_scale == "log" else (float, float)
+    points = list(zip(map(to, xs), map(log, ratios), strict=True))
     for (x, a), (following, b) in pairwise(points):
-        if (a < 1) != (b < 1):
-            return round(x + (following - x) * (1 - a) / (b - a), 4)
+        if (a < 0) != (b < 0):
+            return round(back(x - (following - x) * a / (b - a)), 4)
     return None

@@ -58,7 +58,7 @@ def met(run: Run | None) -> str:
 
 def rows_table(run: Run) -> str:
     """Every row: what was run, how long it took, how near it came to its limit."""
-    head = ["Shape", "Run", "ms", "GOP/s", "GB/s", "Share of limit", "Times as fast as"]
+    head = ["Shape", "Run", "ms", "GOP/s", "GB/s", "Share of limit", "Against peers"]
     rows = [_row(row, run) for row in run["rows"]]
     kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
     numbers = [place for place, i in enumerate(kept) if i in (2, 3, 4)]
@@ -70,8 +70,8 @@ def _row(row: Row, run: Run) -> list[str]:
         text(row["shape"]),
         text(_state(row, run)),
         _figure(row.get("ms")),
-        _figure(row.get("gops")),
-        _figure(row.get("gb_per_s")),
+        _figure(row.get("gops") or None),
+        _figure(row.get("gb_per_s") or None),
         _share(row),
         _peers(row["peers"]),
     ]
@@ -126,9 +126,15 @@ def _bar(row: Row, run: Run) -> list[str]:
         + text(row["shape"])
         + (f", {text(state)}" if state else "")
         + (f'<p class="reason">{text(reason)}</p>' if reason else ""),
-        f"<div>{reached}</div>" if reached else "",
+        f"<div>{reached}{_absent(row)}</div>" if reached or row.get("absent") else "",
         f'<span class="verdict {kind}">{word}</span>',
     ]
+
+
+def _absent(row: Row) -> str:
+    """Peers of a bar that were not installed, and so not asked."""
+    names = ", ".join(row.get("absent") or ())
+    return f'<small class="where">not installed here: {text(names)}</small>' if names else ""
 
 
 def _of(measure: str, value: float) -> str:
@@ -207,7 +213,7 @@ def drawings(run: Run) -> str:
 def _crossover(series: Mapping[str, Any]) -> dict[str, Any]:
     """A crossover plot: milliseconds on a log axis, the crossing marked and said."""
     crossing = series.get("crossing")
-    at = f"{series.get('x_label') or 'x'} = {figures.number(crossing)}" if crossing else ""
+    at = f"{series.get('x_label') or 'x'} = {_figure(crossing)}" if crossing else ""
     said = f"The lines cross at {at}." if at else "The lines do not cross here."
     title = str(series.get("title") or "").rstrip(".")
     return {**series, "title": f"{title}. {said}", "y_scale": "log"}
@@ -244,6 +250,7 @@ def section_body(name: str, run: Run | None) -> str:
             f"octavo bench {name}"
         )
     return (
+        "<p>Against each peer: its milliseconds over ours, medians of rounds taken in turn.</p>"
         f'<div class="speed stack">{rows_table(run)}</div>'
         + f'<div class="provenance">{provenance(run)}</div>'
     )

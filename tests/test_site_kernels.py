@@ -81,7 +81,7 @@ def test_a_kernel_without_a_run_says_so(tmp_path: Path) -> None:
 
 def test_rows_bars_and_provenance_are_those_of_the_run(tmp_path: Path) -> None:
     missed = row(shape="9x9", passed=False, peers={"rival": 1.1}, reason="too few rows")
-    absent = row(bar=None, passed=None, asked=[], reason="no peer here")
+    absent = row(bar=None, passed=None, asked=[], absent=["far"], reason="no peer here")
     plain = row(bar=None, passed=None, asked=[], bar_id=None)
     said = page(tmp_path, {"small_matmul": run(row(), missed, absent, plain)})
     for part in ("0.125", "88%", "1.50", "K3", "≥ 1.35", "too few rows", "rival 1.2", "1 of 2"):
@@ -90,6 +90,7 @@ def test_rows_bars_and_provenance_are_those_of_the_run(tmp_path: Path) -> None:
     assert said.count('class="verdict missed"') == 1
     assert said.count('class="verdict none"') == 1
     assert "≥ 85% of the limit" in said
+    assert "not installed here: far" in said
     for part in ("octavo bench kernels", "0123456789ab", "Some CPU", "2026-11-24 23:10"):
         assert part in said, part
 

@@ -113,7 +113,7 @@ def _speed(name: str, folder: Path, holdings: Holdings) -> str:
     made = section("Speed", speed.section_body(name, run), "speed")
     if run is not None:
         made += section("Bars", speed.bars_table(run), "bars", "kernel-bars stack")
-        made += section("Under the roofline", speed.drawings(run), "plots", "plots")
+        made += section("Roofline and crossovers", speed.drawings(run), "plots", "plots")
     if (folder / "candidates.py").is_file():
         asked = (
             "<p>Whether this is faster than dense for your layer (rows of the weight, then "
