@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from octavo.kernels.adder_conv2d import adder_conv2d, codes, reference_to_x
 from octavo.kernels.bars import Case, seeded
+from octavo.kernels.curves import curve
 from octavo.kernels.runtime import geometry
+from octavo.kernels.timing import Call
 
 
 def cases(quick: bool) -> Iterator[Case]:
@@ -18,6 +22,25 @@ def cases(quick: bool) -> Iterator[Case]:
         yield _forward(channels, side)
         yield _codes(channels, side)
     yield _to_x(16, 14)
+
+
+def crossovers(quick: bool) -> Iterator[dict[str, Any]]:
+    """Adding beside multiplying, by channels: what 8-bit codes win back."""
+    side = 14
+
+    def calls(channels: float) -> dict[str, Call]:
+        c = int(channels)
+        x = torch.randn(1, c, side, side, generator=seeded())
+        weight = torch.randn(c, c, 3, 3, generator=seeded(1))
+        q, packed = (x * 20).clamp(0, 255).byte(), codes.pack((weight * 20).clamp(0, 255).byte())
+        return {
+            "8-bit codes": partial(codes.adder_conv2d_u8, q, packed, padding=1),
+            "conv2d float32": partial(F.conv2d, x, weight, padding=1),
+            "float32": partial(adder_conv2d, x, weight, padding=1),
+        }
+
+    channels = (16, 64) if quick else (8, 16, 32, 64, 128, 256)
+    yield curve(f"3x3 at {side}x{side}, by channels", "channels", channels, calls)
 
 
 def _forward(channels: int, side: int) -> Case:

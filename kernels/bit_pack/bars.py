@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 from octavo.kernels import roofline
 from octavo.kernels.bars import Case, seeded
 from octavo.kernels.bit_pack import bit_pack, bit_unpack
+from octavo.kernels.curves import curve
 from octavo.kernels.timing import Call
 
 CODES = 1 << 20
@@ -22,6 +25,18 @@ def cases(quick: bool) -> Iterator[Case]:
         codes = torch.randint(0, 2**bits, (CODES,), generator=seeded(), dtype=torch.uint8)
         yield _pack(codes, bits)
         yield _unpack(bit_pack(codes, bits), bits)
+
+
+def crossovers(quick: bool) -> Iterator[dict[str, Any]]:
+    """From a call's own cost to the rate of memory."""
+
+    def calls(size: float) -> dict[str, Call]:
+        codes = torch.randint(0, 16, (int(size),), generator=seeded(), dtype=torch.uint8)
+        theirs = lambda: codes[::2] | codes[1::2] << 4  # noqa: E731
+        return {"bit_pack": partial(bit_pack, codes, 4), "shifts": theirs}
+
+    sizes = (64, 4096, 1 << 18) if quick else (16, 256, 4096, 1 << 14, 1 << 16, 1 << 18, 1 << 20)
+    yield curve("4 bits, by codes", "codes", sizes, calls)
 
 
 def _pack(codes: Tensor, bits: int) -> Case:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import torch
 
 from octavo.kernels import roofline
 from octavo.kernels.bars import Case
+from octavo.kernels.curves import curve
 from octavo.kernels.fake_quant import fake_quant
+from octavo.kernels.timing import Call
 
 
 def cases(quick: bool) -> Iterator[Case]:
@@ -16,6 +20,19 @@ def cases(quick: bool) -> Iterator[Case]:
     for size in (1 << 18, 1 << 20) if quick else (1 << 18, 1 << 20, 1 << 22):
         yield _forward(size)
     yield _backward(1 << 20)
+
+
+def crossovers(quick: bool) -> Iterator[dict[str, Any]]:
+    """From a call's own cost to the rate of memory."""
+    scale = torch.tensor(0.02)
+
+    def calls(size: float) -> dict[str, Call]:
+        x = torch.randn(int(size), generator=torch.Generator().manual_seed(0))
+        theirs = partial(torch.fake_quantize_per_tensor_affine, x, 0.02, 0, -128, 127)
+        return {"fake_quant": partial(fake_quant, x, scale), "fake_quantize": theirs}
+
+    sizes = (64, 4096, 1 << 18) if quick else (16, 256, 4096, 1 << 14, 1 << 16, 1 << 18, 1 << 20)
+    yield curve("8 bits, by values", "values", sizes, calls)
 
 
 def _forward(size: int) -> Case:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import torch
 from scipy.cluster.vq import vq
 
 from octavo.kernels.bars import Case
+from octavo.kernels.curves import curve
 from octavo.kernels.kmeans_assign import kmeans_assign, kmeans_sums
 from octavo.kernels.peers import faiss
 from octavo.kernels.timing import Call
@@ -21,6 +24,20 @@ def cases(quick: bool) -> Iterator[Case]:
     yield _numbers(256)
     yield _vectors(VECTORS >> 3 if quick else VECTORS, 8, 256)
     yield _sums(NUMBERS >> 3 if quick else NUMBERS, 16)
+
+
+def crossovers(quick: bool) -> Iterator[dict[str, Any]]:
+    """Numbers by their centroids: a step more each time that they double."""
+    x = torch.randn(1 << 14 if quick else 1 << 17, generator=torch.Generator().manual_seed(0))
+
+    def calls(centroids: float) -> dict[str, Call]:
+        c = torch.randn(int(centroids), generator=torch.Generator().manual_seed(1)).sort().values
+        middles = (c[1:] + c[:-1]) * 0.5
+        theirs = partial(torch.bucketize, x, middles, out_int32=True)
+        return {"kmeans_assign": partial(kmeans_assign, x, c), "bucketize": theirs}
+
+    counts = (4, 64, 1024) if quick else (2, 4, 16, 64, 256, 1024, 4096)
+    yield curve(f"{len(x)} numbers, by centroids", "centroids", counts, calls)
 
 
 def _numbers(k: int) -> Case:
