@@ -291,6 +291,9 @@ def _bench_search(path: Path, quick: bool, as_json: bool) -> None:
 def crossover(
     shape: Annotated[str, typer.Argument(help="A linear layer, OUTxIN, as in 768x3072.")] = "",
     model: Annotated[str | None, typer.Option(help="Your model, PACKAGE.MODULE:ATTRIBUTE.")] = None,
+    example: Annotated[
+        str | None, typer.Option(help="An input of your model, PACKAGE.MODULE:ATTRIBUTE.")
+    ] = None,
     rows: Annotated[
         int | None, typer.Option(help="Rows (or images) of input; default: 1, or as the model has.")
     ] = None,
@@ -304,11 +307,11 @@ def crossover(
 
     if bool(shape) == bool(model):
         raise typer.BadParameter("give a shape OUTxIN, or --model PACKAGE.MODULE:ATTRIBUTE")
-    asked = (
-        crossing.of_model(own.thing(model), rows)
-        if model
-        else crossing.of_shape(shape, 1 if rows is None else rows)
-    )
+    if model:
+        given = None if example is None else own.thing(example)
+        asked = crossing.of_model(own.thing(model), rows, given)
+    else:
+        asked = crossing.of_shape(shape, 1 if rows is None else rows)
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("measuring", total=crossing.steps(asked))
         known = crossing.document(

@@ -108,15 +108,15 @@ def _layer(
     question: Question, clock: Clock, watch: Callable[[str], None], done: Callable[[], None]
 ) -> Document:
     found = list(_forms(question, clock, watch, done))
-    answers = [each for each in found if isinstance(each, Answer)]
+    rows = [_row(each) for each in found if isinstance(each, Answer)]
     weight: Any = question.layer.weight
     return {
         "layer": question.title,
         "paths": list(question.paths),
         "input": list(question.x.shape),
-        "dense_ms": min((each.dense_ms for each in answers), default=None),
+        "dense_ms": min((row["dense_ms"] for row in rows), default=None),
         "dense_bytes": weight.numel() * weight.element_size(),
-        "answers": [_row(each) for each in answers],
+        "answers": rows,
         "refused": [asdict(each) for each in found if isinstance(each, Refusal)],
     }
 
@@ -132,7 +132,11 @@ def _forms(
 
 def _row(answer: Answer) -> Document:
     verdict = "faster here" if answer.faster else "not faster here"
-    return {**asdict(answer), "verdict": verdict, "faster_at": str(answer.crossing)}
+    times = {name: float(f"{getattr(answer, name):.4g}") for name in ("ms", "dense_ms", "ratio")}
+    where = asdict(answer.crossing)
+    where["points"] = [(place, float(f"{ratio:.4g}")) for place, ratio in answer.crossing.points]
+    said = {"verdict": verdict, "faster_at": str(answer.crossing)}
+    return {**asdict(answer), **times, "crossing": where, **said}
 
 
 def tables(known: Document) -> Group:

@@ -134,8 +134,9 @@ def _keeper(kept: list[Call]) -> Callable[..., None]:
 def example_for(model: nn.Module) -> Input:
     """Guess an input for `model` from its first layer: the first of these that it can take.
 
-    Conv2d: (1, C, 64, 64), then other usual sizes. Conv1d: (1, C, 64). Linear: (1, in).
-    Embedding or a Hugging Face model of text: int64 ids (1, 16). Values come from a fixed seed.
+    Conv2d: (1, C, 64, 64), then other usual sizes. Conv1d: (1, C, 64). Linear: (1, in), then
+    (1, 16, in), for models of sequences. Embedding or a Hugging Face model of text: int64 ids
+    (1, 16). Values come from a fixed seed.
 
     >>> tuple(example_for(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())).shape)
     (1, 3, 64, 64)
@@ -170,6 +171,9 @@ def _images(layer: nn.Conv2d, generator: torch.Generator) -> Iterator[Tensor]:
 _GUESSES: dict[type[nn.Module], Callable[[Any, torch.Generator], Iterable[Tensor]]] = {
     nn.Conv2d: _images,
     nn.Conv1d: lambda m, g: [torch.randn(1, m.in_channels, 64, generator=g)],
-    nn.Linear: lambda m, g: [torch.randn(1, m.in_features, generator=g)],
+    nn.Linear: lambda m, g: [
+        torch.randn(1, m.in_features, generator=g),
+        torch.randn(1, 16, m.in_features, generator=g),
+    ],
     nn.Embedding: lambda m, g: [torch.randint(0, m.num_embeddings, (1, 16), generator=g)],
 }

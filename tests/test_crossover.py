@@ -20,6 +20,7 @@ from octavo.errors import InputError
 from octavo.kernels import crossover
 from octavo.kernels.crossover import Crossing, Refusal, bisect
 from octavo.kernels.timing import Ratio
+from octavo.reference_impls.tasks import nets
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -136,6 +137,11 @@ def test_a_model_is_asked_once_for_layers_that_are_alike() -> None:
     assert [q.paths for q in questions] == [("conv",), ("first", "second"), ("head",)]
     assert [q.title for q in questions][1:] == ["8x8, 1 row", "5x8, 1 row"]
     assert [len(q.x) for q in crossing.of_model(Net(), 3)] == [3, 3, 3]
+
+
+def test_a_model_of_sequences_is_guessed_an_input() -> None:
+    questions = crossing.of_model(nets.encoder(16, 1, 2))
+    assert [q.title for q in questions] == ["16x16, 16 rows", "64x16, 16 rows", "16x64, 16 rows"]
 
 
 def test_a_model_without_layers_is_refused() -> None:
