@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not NATIVE, reason="native kernels are not built
 
 GUARDED = """
 import ctypes, mmap, torch
-from octavo.kernels import pq_matmul, runtime
+from octavo.kernels import block_attention, pq_matmul, runtime
 from octavo.kernels.adder_conv2d import codes as adder
 libc = ctypes.CDLL(None, use_errno=True)
 kept = []
@@ -71,6 +71,23 @@ for isa in n.backends():
         y, entries = normal(m, out), torch.full((out, groups), 15, dtype=torch.uint8)
         w = pq_matmul.pack(entries, normal(groups, size, 3))
         n.pq_matmul(normal(m, groups * 3), guarded(w.codes), guarded(w.books), normal(out), y, 1)
+    for length, keys, d, size in ((33, 70, 5, 16), (130, 65, 64, 100), (64, 64, 16, 64)):
+        q, k, v = normal(1, 2, length, d), normal(1, 2, keys, d), normal(1, 2, keys, d)
+        every = torch.ones(-(-length // size), -(-keys // size)) > 0
+        list_ = block_attention.from_mask(every, size)
+        rows = guarded(list_.indptr), guarded(list_.indices)
+        for half in (False, True):
+            given = [guarded(t.bfloat16().view(torch.int16)) if half else t for t in (q, k, v, q)]
+            counted = guarded(torch.tensor([keys - 3], dtype=torch.int32))
+            assert n.block_attention(
+                *given[:3], *rows, counted, given[3], size, 1.0, half, half, 1
+            )
+        member = guarded(torch.zeros(1, 2, length, dtype=torch.int32))
+        n.hamming_kmeans(guarded(torch.arange(2 * length).view(1, 2, length)), member, 7, 3, 1)
+        top = guarded(torch.arange(14 * 30, dtype=torch.int32).view(1, 2, 7, 30) % keys)
+        n.cluster_attention(
+            q, k, v, member, top, normal(1, 2, 7), normal(1, 2, 7, d), guarded(q), 1.0, 1
+        )
 print("whole")
 """
 

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from octavo.errors import InputError
 from octavo.kernels import runtime
+from octavo.kernels.bit_pack import bit_pack
 from octavo.kernels.cluster_attention.gradient import gradient
 from octavo.kernels.runtime import door
 from octavo.kernels.runtime.operation import define
@@ -81,13 +82,10 @@ def random_planes(bits: int, d: int, generator: torch.Generator) -> Tensor:
 
 def hash_queries(q: Tensor, planes: Tensor) -> Tensor:
     """A code for each query, a bit a hyperplane that it lies above: (..., D) -> (...) int64."""
-    above = F.linear(q, planes[:, :-1], planes[:, -1]) > 0  # (..., bits)
-    count = -(-len(planes) // 16)  # words of 16 bits
-    padded = F.pad(above.float(), (0, 16 * count - len(planes)))
-    parts = padded.view(*above.shape[:-1], count, 16)
-    words = (parts @ torch.exp2(torch.arange(16.0))).long()  # (..., bits / 16), exact
-    codes: Tensor = (words << 16 * torch.arange(count)).sum(-1)
-    return codes
+    whole = F.pad(planes, (0, 0, 0, 64 - len(planes)))  # a zero plane gives a bit that is not set
+    above = F.linear(q, whole[:, :-1], whole[:, -1]) > 0  # (..., 64)
+    codes: Tensor = bit_pack(above.view(torch.uint8), 1).view(torch.int64)  # (..., 1)
+    return codes.squeeze(-1)
 
 
 def hamming_kmeans(codes: Tensor, clusters: int, iterations: int = 10) -> Tensor:
@@ -178,7 +176,7 @@ def compose(
         2, own[..., 0], torch.ones_like(q[..., 0])
     )
     centres = sums / sizes.clamp(min=1).unsqueeze(-1)  # (B, H, C, D)
-    weights = (centres @ k.mT * scale).softmax(-1)  # (B, H, C, M)
+    weights = (centres * scale @ k.mT).softmax(-1)  # (B, H, C, M)
     if not top:
         return (weights @ v).gather(2, own)
     most = weights.topk(top, sorted=False)
