@@ -166,4 +166,5 @@ def _opening(folder: Path) -> prose.Docstring:
 
 def _users(name: str, holdings: Holdings, up: str) -> str:
     mine = [m for m in holdings.methods.values() if name in m.kernels]
-    return ", ".join(link(f"{up}methods/{m.id}/", m.name) for m in mine)
+    links = ", ".join(link(f"{up}methods/{m.id}/", m.name) for m in mine)
+    return f"<span>{links}</span>" if links else ""
