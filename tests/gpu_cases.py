@@ -14,9 +14,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from octavo.kernels import adder_conv2d, fake_quant, hadamard, int4_matmul, int8_matmul
+from octavo.kernels import (
+    adder_conv2d,
+    block_attention,
+    fake_quant,
+    hadamard,
+    int4_matmul,
+    int8_matmul,
+)
 from octavo.kernels import pq_embedding as pq
 from octavo.kernels.adder_conv2d import gpu as adder_gpu
+from octavo.kernels.block_attention import gpu as attention_gpu
 from octavo.kernels.fake_quant import gpu as fake_quant_gpu
 from octavo.kernels.hadamard import gpu as hadamard_gpu
 from octavo.kernels.int4_matmul import gpu as int4_gpu
@@ -138,6 +146,23 @@ def adder_cases(device: str, x: Tensor, weight: Tensor, *place: object) -> Itera
     yield Case(f"{name}, to x", ours, single, exact)
 
 
+def attention_case(device: str, q: Tensor, k: Tensor, size: int, *heads: int) -> Case:
+    """Causal where it has a list for all heads, with padding where each head has its own."""
+    v, causal = k.flip(-1) * 2, not heads
+    shape = (*heads, -(-q.shape[2] // size), -(-k.shape[2] // size))
+    packed = block_attention.from_mask(normal(*shape, seed=6) > 0, size)
+    lengths = None if causal else torch.full((len(q),), k.shape[2] - 3, dtype=torch.int32)
+    here = [t.to(device) for t in (q, k, v, packed.indptr, packed.indices)]
+    ours = attention_gpu.block_attention(
+        *here, None if lengths is None else lengths.to(device), size, 0.3, causal
+    )
+    keep = block_attention.kept_pairs(packed, q.shape[2], k.shape[2], causal, lengths)
+    exact = block_attention.reference(q.double(), k.double(), v.double(), keep, 0.3)
+    narrow = [tensor_float(t) if t.dtype == torch.float32 else t for t in (q, k, v)]
+    theirs = block_attention.reference(*narrow, keep, 0.3)
+    return Case(f"attention {tuple(q.shape)} {size} {heads} {q.dtype}", ours, theirs, exact)
+
+
 def cases(device: str) -> Iterator[Case]:
     """Every kernel on small shapes, with tails on every side."""
     for dtype in (torch.float32, torch.float16):
@@ -147,6 +172,10 @@ def cases(device: str) -> Iterator[Case]:
         yield int4_case(device, 64, 128, 256, 32, dtype)
     if device == "cuda":  # the interpreter multiplies bfloat16 as if it were integers
         yield int4_case(device, 70, 130, 256, 64, torch.bfloat16)
+    yield attention_case(device, normal(2, 2, 60, 24), normal(2, 2, 60, 24, seed=1), 24)
+    yield attention_case(device, normal(2, 2, 70, 16), normal(2, 2, 50, 16, seed=1), 16, 2)
+    half = [normal(2, 2, 64, 32, seed=s).half() for s in (0, 1)]
+    yield attention_case(device, half[0], half[1], 64, 2, 2)
     odd = normal(5, 102)
     odd[1], odd[2, 7], odd[3, 9] = 0.0, torch.inf, torch.nan
     yield int8_case(device, 5, 70, 102, odd)
@@ -175,6 +204,14 @@ def _int8_launch(m: int) -> Call:
     return lambda: int8_gpu.int8_matmul(normal(m, 256), *packed[:2], None, *packed[2:])
 
 
+def _attention_launch(dtype: torch.dtype, size: int) -> Call:
+    packed = block_attention.from_mask(torch.ones(4, 4, dtype=torch.bool), size)
+    q = torch.zeros(1, 2, 4 * size, 128, dtype=dtype)
+    return lambda: attention_gpu.block_attention(
+        q, q, q, packed.indptr, packed.indices, None, size, 0.1, False
+    )
+
+
 PLACE = geometry.sizes("adder", 3, 1, 1, 1)
 LAUNCHES: dict[str, Call] = {
     "int4 m=1": _int4_launch(1, torch.float16, 128),
@@ -184,6 +221,8 @@ LAUNCHES: dict[str, Call] = {
     "int8 m=1": _int8_launch(1),
     "int8 m=64": _int8_launch(64),
     "int8 m=512": _int8_launch(512),
+    "attention bfloat16": _attention_launch(torch.bfloat16, 64),
+    "attention float32": _attention_launch(torch.float32, 128),
     "hadamard 128": lambda: hadamard_gpu.hadamard(normal(32, 128), 1.0),
     "hadamard 4096": lambda: hadamard_gpu.hadamard(normal(1, 4096), 1.0),
     "pq_embedding": lambda: pq_gpu.pq_embedding(

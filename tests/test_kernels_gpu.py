@@ -70,7 +70,7 @@ def test_compiled_kernels_keep_everything_in_registers(compiled: Any) -> None:
 
 def test_products_of_many_rows_use_the_matrix_instruction_of_hopper(compiled: Any) -> None:
     for name, kernels in compiled.items():
-        if name.startswith(("int4", "int8")):
+        if name.startswith(("int4", "int8", "attention")):
             product = kernels[-1]
             assert product["tensor_cores"], name
             assert product["wgmma"] or name.endswith("m=1"), name
@@ -89,6 +89,7 @@ def test_importing_the_kernels_does_not_import_triton() -> None:
 @pytest.mark.parametrize(
     "op",
     ["int4_matmul", "int8_matmul", "hadamard", "pq_embedding", "fake_quant", "fake_quant_backward",
+     "block_attention", "block_attention_backward",
      "adder_conv2d", "adder_conv2d_to_x"],
 )  # fmt: skip
 def test_operations_are_there_for_tensors_on_a_gpu(op: str) -> None:

@@ -38,6 +38,7 @@ from octavo.kernels.block_attention.blocks import (
 )
 from octavo.kernels.block_attention.gradient import gradient
 from octavo.kernels.runtime import door
+from octavo.kernels.runtime.gpu import DTYPES
 from octavo.kernels.runtime.operation import define
 
 __all__ = [
@@ -99,7 +100,8 @@ def _check(q: Tensor, k: Tensor, v: Tensor, packed: PackedBlocks, lengths: Tenso
         InputError: it does not.
     """
     op = "block_attention"
-    door.check_attention(op, q, k, v, (torch.float32, torch.bfloat16))
+    types = DTYPES if q.device.type == "cuda" else (torch.float32, torch.bfloat16)
+    door.check_attention(op, q, k, v, types)
     b, h, n, _ = q.shape
     rows, heads = -(-n // packed.size), tuple(packed.indptr.shape[:-1])
     if packed.indptr.shape[-1] != rows + 1 or heads not in ((), (h,), (b, h)):
@@ -155,11 +157,16 @@ def _backward(grad: Tensor, needs: Any, *inputs: Any) -> tuple[Tensor | None, ..
 
 _OTHERS = "Tensor indptr, Tensor indices, Tensor? lengths, int size, float scale, bool causal"
 define(
-    f"block_attention(Tensor q, Tensor k, Tensor v, {_OTHERS}) -> Tensor", _run, _fake, _backward
+    f"block_attention(Tensor q, Tensor k, Tensor v, {_OTHERS}) -> Tensor",
+    _run,
+    _fake,
+    _backward,
+    on_gpu=f"{__name__}.gpu",
 )
 define(
     f"block_attention_backward(Tensor grad, Tensor q, Tensor k, Tensor v, {_OTHERS}) "
     "-> (Tensor, Tensor, Tensor)",
     gradient,
     _fake_gradient,
+    on_gpu=f"{__name__}.gpu",
 )

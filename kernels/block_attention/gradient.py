@@ -29,9 +29,9 @@ def gradient(
         to_q, to_k, to_v = (x[own] for x in to)
         counted = None if lengths is None else lengths[own[0]]
         for row in range(rows):
-            queries = torch.arange(row * size, min((row + 1) * size, q.shape[2]))
+            queries = torch.arange(row * size, min((row + 1) * size, q.shape[2]), device=q.device)
             blocks = indices[starts[row] : starts[row + 1]].long()
-            keys = (blocks.unsqueeze(1) * size + torch.arange(size)).flatten()
+            keys = (blocks.unsqueeze(1) * size + torch.arange(size, device=q.device)).flatten()
             keys = keys[keys < k.shape[2]]
             keep = _keep(queries, keys, counted, causal)
             part = (g_[:, :, queries], q_[:, :, queries], k_[:, :, keys], v_[:, :, keys])

@@ -74,7 +74,8 @@ def check_attention(
                 f"{op}: {name} is {x.dtype} {tuple(x.shape)}; q, k and v must be (B, H, L, D), "
                 f"{allowed}"
             )
-        if x.device.type not in ("cpu", "meta"):
+        on_gpu = x.device.type == "cuda" and gpu.has(op)
+        if x.device.type not in ("cpu", "meta") and not on_gpu:
             raise InputError(f"{op}: {name} is on {x.device}; this kernel runs on the CPU")
     b, h, _, d = q.shape
     if k.shape != v.shape or k.shape[:2] != q.shape[:2] or k.shape[3] != d or not d:
