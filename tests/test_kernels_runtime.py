@@ -7,11 +7,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from octavo.kernels import csr_spmm, measured, runtime
+from octavo.kernels import csr_spmm, int2_matmul, int4_matmul, int8_matmul, measured, runtime
 from octavo.kernels.bars import bar_of
 
 ROOT = Path(__file__).parent.parent
@@ -157,3 +160,50 @@ def test_every_kernel_has_bars_and_its_cases_run() -> None:
             assert case.peers
             case.ours()
     assert seen == folders
+
+
+class Own(Tensor):
+    """A subclass, which torch's dispatcher must see."""
+
+
+class Watching(TorchDispatchMode):
+    """A mode, which must see every operation."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+def packed_of_each() -> dict[str, Any]:
+    """(operation, packed weight 5 x 64) of those with a short way."""
+    codes = torch.arange(320).remainder(4).sub(2).to(torch.int8).view(5, 64)
+    return {
+        "csr_spmm": csr_spmm.pack(codes.float()),
+        "int2_matmul": int2_matmul.pack(codes, torch.ones(5, 1)),
+        "int4_matmul": int4_matmul.pack(codes, torch.ones(5, 1)),
+        "int8_matmul": int8_matmul.pack(codes, torch.ones(5)),
+    }
+
+
+@needs_native
+@pytest.mark.parametrize("op", ["csr_spmm", "int2_matmul", "int4_matmul", "int8_matmul"])
+def test_the_short_way_is_for_plain_calls_and_gives_the_same(op: str) -> None:
+    packed, short = packed_of_each()[op], runtime.eager(op)
+    tables = [part for part in packed if isinstance(part, Tensor)]
+    sizes = [part for part in packed if not isinstance(part, Tensor)]
+    x, bias = torch.randn(2, 3, 64), torch.randn(5)
+    for b in (None, bias, torch.nn.Parameter(bias, requires_grad=False)):
+        expected = getattr(torch.ops.octavo, op)(x, *tables, b, *sizes)
+        y = short(x, b, *packed)
+        assert y is not None
+        assert type(y) is Tensor
+        assert torch.equal(y, expected)
+    wants = x.clone().requires_grad_()
+    strided = x.transpose(0, 1)
+    for unusual in (wants, x.double(), x[..., :32], strided, x.to("meta"), x.as_subclass(Own)):
+        assert short(unusual, None, *packed) is None
+    for unusual in (bias[:4], bias.double(), bias.clone().requires_grad_()):
+        assert short(x, unusual, *packed) is None
+    with torch.no_grad():
+        assert short(wants, None, *packed) is not None
+    with Watching():
+        assert short(x, None, *packed) is None

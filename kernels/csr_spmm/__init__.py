@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from octavo.errors import InputError
 from octavo.kernels import runtime
@@ -102,15 +103,18 @@ def reference(x: Tensor, weight: Tensor) -> Tensor:
     return F.linear(x, weight)
 
 
+_eager = runtime.eager("csr_spmm")
+
+
 def csr_spmm(x: Tensor, packed: PackedCsr, bias: Tensor | None = None) -> Tensor:
     """Multiply x (..., K) float32 by the packed weight, add bias (N,): (..., N) float32.
 
     Raises:
         InputError: x or bias of another dtype, device or shape.
     """
+    if not is_compiling() and (y := _eager(x, bias, *packed)) is not None:
+        return y
     door.check_input("csr_spmm", x, bias, inner=packed.k, axis=-1, n=packed.n)
-    if door.takes_short_way(x, bias):
-        return _run(x, *packed[:3], bias, *packed[3:])
     op: Tensor = torch.ops.octavo.csr_spmm(x, *packed[:3], bias, *packed[3:])
     return op
 

@@ -31,6 +31,13 @@ void call(nb::handle x_, nb::handle values_, nb::handle columns_, nb::handle sta
   csr_spmm(csr_spmm_in_use(), w, x.as<float>(), m, out.as<float>(), threads);
 }
 
+nb::object eager(nb::handle x, nb::handle bias, nb::handle values, nb::handle columns,
+                 nb::handle starts, size_t n, size_t k, size_t block) {
+  nb::object out = short_answer(x, bias, n, k);
+  if (!out.is_none()) call(x, values, columns, starts, bias, out, block, threads_of_torch());
+  return out;
+}
+
 void convolve(nb::handle x_, nb::handle values_, nb::handle columns_, nb::handle starts_,
               nb::handle bias_, nb::handle out_, size_t block, const ConvolutionSizes& sizes,
               int threads) {
@@ -48,6 +55,7 @@ void convolve(nb::handle x_, nb::handle values_, nb::handle columns_, nb::handle
 void bind_csr_spmm(nb::module_& m) {
   const nb::arg must;
   const auto maybe = nb::arg().none();
+  m.def("csr_spmm_eager", eager, must, maybe, must, must, must, must, must, must);
   m.def("csr_spmm", call, must, must, must, must, maybe, must, must, must);
   m.def("csr_conv2d", convolve, must, must, must, must, maybe, must, must, must, must);
 }

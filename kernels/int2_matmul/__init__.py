@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from octavo.errors import InputError
 from octavo.kernels import runtime
@@ -94,15 +95,18 @@ def reference(x: Tensor, codes: Tensor, scales: Tensor, group: int | None = None
     return activations.integer_product(q, codes, scales).reshape(*x.shape[:-1], codes.shape[0])
 
 
+_eager = runtime.eager("int2_matmul")
+
+
 def int2_matmul(x: Tensor, packed: PackedInt2, bias: Tensor | None = None) -> Tensor:
     """Multiply x (..., K) float32 by the packed weight, add bias (N,): (..., N) float32.
 
     Raises:
         InputError: x or bias of another dtype, device or shape.
     """
+    if not is_compiling() and (y := _eager(x, bias, *packed)) is not None:
+        return y
     door.check_input("int2_matmul", x, bias, inner=packed.k, axis=-1, n=packed.n)
-    if door.takes_short_way(x, bias):
-        return _run(x, packed.codes, packed.scales, bias, packed.n, packed.k, packed.group)
     op: Tensor = torch.ops.octavo.int2_matmul(x, *packed[:2], bias, *packed[2:])
     return op
 

@@ -28,11 +28,19 @@ void convolve(nb::handle x_, nb::handle codes, nb::handle scales, nb::handle bia
   multiply(kind(), images, &g, x.shape[0] * g.pixels(), g.patch(), w, out, threads);
 }
 
+nb::object eager(nb::handle x, nb::handle bias, nb::handle codes, nb::handle scales, size_t n,
+                 size_t k, size_t group) {
+  nb::object out = short_answer(x, bias, n, k);
+  if (!out.is_none()) call(x, codes, scales, bias, out, group, threads_of_torch());
+  return out;
+}
+
 }  // namespace
 
 void bind_int4_matmul(nb::module_& m) {
   const nb::arg must;
   const auto maybe = nb::arg().none();
+  m.def("int4_matmul_eager", eager, must, maybe, must, must, must, must, must);
   m.def("int4_matmul", call, must, must, must, maybe, must, must, must);
   m.def("int4_conv2d", convolve, must, must, must, maybe, must, must, must, must);
 }

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from octavo.errors import InputError
 from octavo.kernels import runtime
@@ -92,15 +93,18 @@ def reference(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
     return y.reshape(*x.shape[:-1], codes.shape[0])
 
 
+_eager = runtime.eager("int8_matmul")
+
+
 def int8_matmul(x: Tensor, packed: PackedInt8, bias: Tensor | None = None) -> Tensor:
     """Multiply x (..., K) float32 by the packed weight, add bias (N,): (..., N) float32.
 
     Raises:
         InputError: x or bias of another dtype, device or shape.
     """
+    if not is_compiling() and (y := _eager(x, bias, *packed)) is not None:
+        return y
     door.check_input("int8_matmul", x, bias, inner=packed.k, axis=-1, n=packed.n)
-    if door.takes_short_way(x, bias):
-        return _run(x, packed.codes, packed.scales, bias, packed.n, packed.k)
     op: Tensor = torch.ops.octavo.int8_matmul(x, *packed[:2], bias, *packed[2:])
     return op
 

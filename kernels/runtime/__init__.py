@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -76,6 +77,17 @@ def backend() -> str:
 def is_native() -> bool:
     """Whether calls run in the native module."""
     return _backend != REFERENCE
+
+
+def eager(op: str) -> Callable[..., Tensor | None]:
+    """The short way of an operation: (x, bias, *packed) -> the answer.
+
+    None where torch's dispatcher, or the door, has a say: then take the long way.
+    """
+    if not is_native():
+        return lambda *_: None
+    call: Callable[..., Tensor | None] = getattr(native, f"{op}_eager")
+    return call
 
 
 def place(tensor: Tensor) -> Tensor:

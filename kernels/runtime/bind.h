@@ -13,6 +13,7 @@
 #include <nanobind/nanobind.h>
 
 #include "runtime/dlpack.h"
+#include "runtime/eager.h"
 #include "runtime/isa.h"
 
 namespace octavo {

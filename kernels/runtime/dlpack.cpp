@@ -21,10 +21,15 @@ struct DlTensor {
   uint64_t byte_offset;
 };
 
+struct DlOwned;  // a tensor that owns its memory
+
 struct DlExchange {
   uint32_t major, minor;
   void* older;
-  void *allocate, *owned_from_object, *object_from_owned;  // not used here
+  int (*allocate)(const DlTensor* like, DlOwned** out, void* context,
+                  void (*fail)(void* context, const char* kind, const char* message));
+  void* owned_from_object;  // not used here
+  int (*object_from_owned)(DlOwned* tensor, void** object);
   int (*borrow)(void* object, DlTensor* out);
   void* work_stream;
 };
@@ -66,9 +71,12 @@ const DlExchange* exchange_of(nb::handle tensor) {
 
 bool contiguous(const DlTensor& t) {
   if (!t.strides) return true;
+  for (int i = 0; i < t.ndim; ++i) {
+    if (t.shape[i] == 0) return true;
+  }
   int64_t step = 1;
   for (int i = t.ndim - 1; i >= 0; --i) {
-    if (t.shape[i] != 1 && t.strides[i] != step) return t.shape[i] == 0;
+    if (t.shape[i] != 1 && t.strides[i] != step) return false;
     step *= t.shape[i];
   }
   return true;
@@ -90,22 +98,61 @@ View slow_view(nb::handle tensor, int bytes) {
 
 }  // namespace
 
+namespace {
+
+// Null if the borrowed tensor is contiguous on the CPU, of this kind and size; else what it is not.
+const char* misfit(const DlTensor& t, char kind, int bytes) {
+  const uint8_t code = kind == 'f' ? 2 : kind == 'u' ? 1 : 0;
+  if (t.device.type != kCpu) return "is not on the CPU";
+  if (t.code != code || t.bits != bytes * 8 || t.lanes != 1) return "has another dtype";
+  if (t.ndim > 8) return "has more than 8 dimensions";
+  return contiguous(t) ? nullptr : "is not contiguous";
+}
+
+View view_of(const DlTensor& t) {
+  View v;
+  v.dims = t.ndim;
+  for (int i = 0; i < t.ndim; ++i) v.shape[i] = t.shape[i];
+  v.data = static_cast<char*>(t.data) + t.byte_offset;
+  return v;
+}
+
+}  // namespace
+
 View view(nb::handle tensor, char kind, int bytes) {
   if (tensor.is_none()) return {};
   const DlExchange* exchange = exchange_of(tensor);
   if (!exchange) return slow_view(tensor, bytes);
   DlTensor t;
   if (exchange->borrow(tensor.ptr(), &t) != 0) throw nb::python_error();
-  const uint8_t code = kind == 'f' ? 2 : kind == 'u' ? 1 : 0;
-  if (t.device.type != kCpu) refuse("is not on the CPU");
-  if (t.code != code || t.bits != bytes * 8 || t.lanes != 1) refuse("has another dtype");
-  if (t.ndim > 8) refuse("has more than 8 dimensions");
-  View v;
-  v.dims = t.ndim;
-  for (int i = 0; i < t.ndim; ++i) v.shape[i] = t.shape[i];
-  if (v.count() && !contiguous(t)) refuse("is not contiguous");
-  v.data = static_cast<char*>(t.data) + t.byte_offset;
-  return v;
+  if (const char* what = misfit(t, kind, bytes)) refuse(what);
+  return view_of(t);
+}
+
+nb::object empty_like(nb::handle tensor, const int64_t* shape, int dims) {
+  const DlExchange* exchange = exchange_of(tensor);
+  DlTensor like = {nullptr, {kCpu, 0}, dims, 2, 32, 1, const_cast<int64_t*>(shape), nullptr, 0};
+  DlOwned* owned = nullptr;
+  void* made = nullptr;
+  const auto fail = [](void*, const char*, const char* message) {
+    PyErr_SetString(PyExc_RuntimeError, message);
+  };
+  if (exchange->allocate(&like, &owned, nullptr, fail) != 0) throw nb::python_error();
+  if (exchange->object_from_owned(owned, &made) != 0) throw nb::python_error();
+  return nb::steal(static_cast<PyObject*>(made));
+}
+
+bool fits(nb::handle tensor, char kind, int bytes, View* found) {
+  const DlExchange* exchange = exchange_of(tensor);
+  DlTensor t;
+  if (!exchange) return false;
+  if (exchange->borrow(tensor.ptr(), &t) != 0) {
+    PyErr_Clear();
+    return false;
+  }
+  if (misfit(t, kind, bytes)) return false;
+  *found = view_of(t);
+  return true;
 }
 
 }  // namespace octavo
