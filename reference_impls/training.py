@@ -18,6 +18,7 @@ from octavo.errors import InputError
 from octavo.reference_impls.inputs import Batch, Data, batches, call, output_of
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+Loss = Callable[[nn.Module, Batch], Tensor]  # other than the cross entropy
 Penalty = Callable[[], Tensor]
 Hook = Callable[[], None]
 Rate = Callable[[float], float]  # from the share of the training done, 0 to 1, to a factor of lr
@@ -102,6 +103,7 @@ def epochs(
     rate: Rate = constant,
     begin: float = 0.0,
     end: float = 1.0,
+    loss: Loss | None = None,
     penalty: Penalty | None = None,
     before_step: Hook | None = None,
     after_step: Hook | None = None,
@@ -112,6 +114,7 @@ def epochs(
     schedule can be replayed. `before_step` sees the gradients, `after_step` the new weights. After
     each epoch the network is in evaluation mode.
     """
+    measure = loss or task_loss
     base = [group["lr"] for group in optimizer.param_groups]
     total = max(1, count * len(data))
     for epoch in range(count):
@@ -122,15 +125,15 @@ def epochs(
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * rate(done)
             optimizer.zero_grad()
-            loss = task_loss(net, batch)
-            whole = loss if penalty is None else loss + penalty()
+            value = measure(net, batch)
+            whole = value if penalty is None else value + penalty()
             whole.backward()  # type: ignore[no-untyped-call]
             if before_step is not None:
                 before_step()
             optimizer.step()
             if after_step is not None:
                 after_step()
-            losses.append(loss.item())
+            losses.append(value.item())
         net.eval()
         yield sum(losses) / max(1, len(losses))
     for group, lr in zip(optimizer.param_groups, base, strict=True):
