@@ -27,6 +27,8 @@ By hand: ends 1, 4 and 3, 0; in the middle 2, 2; at alpha 1 it is 3, 0.
 >>> line.weights(0.5)["0.weight"].tolist(), line.weights(1.0)["0.weight"].tolist()
 ([[2.0, 2.0]], [[3.0, 0.0]])
 
+The ends start apart, as in the released code: one from the model, the other drawn anew.
+
 Differs: unstructured sparsity only; the paper has width and bits by the same recipe.
 Differs: batch norms are kept as they are, and a note of the plan says what they cost.
 """
@@ -110,7 +112,7 @@ class Subspace(nn.Module):
         self.level, self.done = 1.0, 0.0
         self.ends = {name: [p] for name, p in self.net.named_parameters()}
         if config.line:
-            others = [nn.Parameter(p.detach().clone()) for p in self.net.parameters()]
+            others = [nn.Parameter(self._another(name, p)) for name, (p,) in self.ends.items()]
             self.others = nn.ParameterList(others)
             for pair, other in zip(self.ends.values(), others, strict=True):
                 pair.append(other)
@@ -123,6 +125,13 @@ class Subspace(nn.Module):
         for name, keep in self.kept(weights, self._eased()).items():
             weights[f"{name}.weight"] = weights[f"{name}.weight"] * keep
         return torch.func.functional_call(self.net, weights, args, named)
+
+    def _another(self, name: str, parameter: Tensor) -> Tensor:
+        """The start of the other end: layers are drawn anew at the same scale, norms are equal."""
+        if name not in self.layers:
+            return parameter.detach().clone()
+        lots = torch.randn(parameter.shape, generator=self.generator)
+        return lots * parameter.detach().square().mean().sqrt()
 
     def weights(self, level: float) -> dict[str, Tensor]:
         """All parameters at a place of the line, nothing pruned."""
