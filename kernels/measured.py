@@ -77,25 +77,32 @@ def _row(case: Case, probes: Probes, rounds: int) -> Row:
         }
         each_ms = [t.first_ms for t in timed.values()]
         ms = min(each_ms or [median_ms(case.ours, rounds=rounds, clock=clock)])
-    share, limit = share_of_limit(case, ms, probes)
     ratios = {name: round(t.ratio, 3) for name, t in timed.items()}
+    return judged(case, ms, ratios, share_of_limit(case, ms, probes), backend())
+
+
+def judged(
+    case: Case, ms: float, ratios: dict[str, float], limit: tuple[float | None, str | None],
+    backend: str,
+) -> Row:  # fmt: skip
+    """The row of a case, held against its bar; limit is the share reached and the probe."""
     row: Row = {
         "kernel": case.kernel,
         "shape": case.shape,
         "state": case.state,
         "threads": case.threads,
-        "backend": backend(),
+        "backend": backend,
         "ms": round(ms, 6),
         "gops": round(case.operations / ms / 1e6, 2),
         "gb_per_s": round(case.moved / ms / 1e6, 2) if case.moved else None,
         "intensity": round(case.operations / case.moved, 3) if case.moved else None,
-        "limit": limit,
-        "share_of_limit": share,
+        "limit": limit[1],
+        "share_of_limit": limit[0],
         "peers": ratios,
     }
     verdict = _verdict(bar_of(case), row)
-    judged = [each["of"] for each in verdict["asked"] if each["of"] in ratios]
-    first = {name: ratios[name] for name in judged}  # the hardest to beat
+    barred = [each["of"] for each in verdict["asked"] if each["of"] in ratios]
+    first = {name: ratios[name] for name in barred}  # the hardest to beat
     return row | verdict | {"peers": first | ratios, "bar_id": case.bar_id}
 
 

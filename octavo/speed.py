@@ -16,9 +16,9 @@ from rich.text import Text
 
 from octavo import bench, catalog
 from octavo.errors import InputError
-from octavo.kernels import backend, peers
+from octavo.kernels import backend, on_gpu, peers
 from octavo.kernels import measured as speed
-from octavo.kernels.bars import bars
+from octavo.kernels.bars import Bar, bars
 
 QUIET = 0.85  # share of the best earlier run below which a probe says that the machine is busy
 Run = dict[str, Any]
@@ -42,7 +42,9 @@ def run(
         InputError: a name that is no kernel.
     """
     found = speed.measure(quick, names(asked), watch)
-    facts = _provenance(quick) | {"probes": found.probes}
+    there = on_gpu.measure(quick, names(asked))
+    found.rows.extend(there.rows)
+    facts = _provenance(quick) | {"probes": found.probes | there.probes}
     facts["noisy"] = busy(found.probes, facts["cpu"], facts["backend"])
     records = [
         {
@@ -64,10 +66,14 @@ def unanswered(kernel: str, rows: Sequence[Run]) -> list[Run]:
     """Bars of a kernel that no row of a run answers, and why: a quick run has few shapes."""
     answered = {row["bar_id"] for row in rows}
     return [
-        {"bar_id": bar.id, "shapes": bar.shapes, "reason": bar.reason or "not in this run"}
+        {"bar_id": bar.id, "shapes": bar.shapes, "reason": bar.reason or _absent(bar)}
         for bar in bars().values()
         if bar.kernel == kernel and bar.id not in answered
     ]
+
+
+def _absent(bar: Bar) -> str:
+    return f"only on {bar.backend}" if bar.backend else "not in this run"
 
 
 def record(records: Sequence[Run], root: Path = catalog.ROOT) -> None:

@@ -1,5 +1,6 @@
 """Calls to the kernels for GPUs: with their oracles on small shapes, and to be compiled only.
 
+`python gpu_cases.py bars` counts the numbers of each bench case, ours and the peers', in tiny.
 `python gpu_cases.py cpu` (with TRITON_INTERPRET=1) or `python gpu_cases.py cuda` runs the small
 ones and prints for each its error and the error that is allowed, as JSON.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import NamedTuple
 
 import torch
@@ -21,6 +23,7 @@ from octavo.kernels import (
     hadamard,
     int4_matmul,
     int8_matmul,
+    on_gpu,
 )
 from octavo.kernels import pq_embedding as pq
 from octavo.kernels.adder_conv2d import gpu as adder_gpu
@@ -241,5 +244,18 @@ LAUNCHES: dict[str, Call] = {
 }
 
 
+def tiny() -> dict[str, list[int]]:
+    """Numbers that each kernel's bench case and its peers give, at a tiny shape."""
+    counts: dict[str, list[int]] = {}
+    for name in on_gpu.homes():
+        home = import_module(f"octavo.kernels.{name}.gpu_bars")
+        case = home.case("cpu", *home.TINY)
+        counts[name] = [call().numel() for call in (case.ours, *case.peers.values())]
+    return counts
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "bars":
+        print(json.dumps(tiny()))
+        sys.exit()
     print(json.dumps({case.name: case.judge() for case in cases(sys.argv[1])}))

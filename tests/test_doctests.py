@@ -22,7 +22,7 @@ def modules() -> list[str]:
 
 @pytest.mark.parametrize("name", modules())
 def test_examples_of(name: str) -> None:
-    if name.startswith("octavo.kernels.") and name.endswith(".gpu") and "runtime" not in name:
+    if name.endswith((".gpu", ".gpu_bars")) and "runtime" not in name:
         pytest.importorskip("triton")
     torch.manual_seed(0)
     found = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)

@@ -18,7 +18,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from octavo.errors import InputError
-from octavo.kernels import csr_spmm, gpu, int4_matmul, int8_matmul
+from octavo.kernels import csr_spmm, gpu, int4_matmul, int8_matmul, on_gpu
+from octavo.kernels.bars import Case
 from octavo.kernels.int4_matmul.module import Int4Linear
 from octavo.kernels.runtime import door
 
@@ -121,6 +122,35 @@ def test_kernels_without_a_version_for_gpus_say_so() -> None:
 def test_half_precision_on_the_processor_is_refused() -> None:
     with pytest.raises(InputError, match="must be float32"):
         csr_spmm.csr_spmm(torch.ones(1, 3).half(), csr_spmm.pack(torch.eye(3)))
+
+
+@with_triton
+def test_bench_cases_and_their_peers_give_as_many_numbers() -> None:
+    counts = ask("gpu_cases.py", "bars", **INTERPRETED)
+    assert counts.keys() == set(on_gpu.homes())
+    assert all(len(set(numbers)) == 1 for numbers in counts.values()), counts
+
+
+def test_shares_are_of_the_nearest_limit() -> None:
+    probes = {on_gpu.COPY: 4000.0, on_gpu.PRODUCT: 800_000.0}
+    limits = ("copy bandwidth", "bf16 dense")
+    case = Case("k", "", 4e8, lambda: None, {}, moved=2e9, limit=limits)
+    assert on_gpu.share(case, 1.0, probes) == (0.5, on_gpu.COPY)
+    assert on_gpu.share(case._replace(limit=()), 1.0, probes) == (None, None)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_without_a_gpu_nothing_is_measured_there() -> None:
+    assert on_gpu.measure(True, ["hadamard"]) == ({}, [])
+
+
+@with_gpu
+def test_a_case_is_measured_on_the_gpu() -> None:
+    from octavo.kernels.hadamard import gpu_bars
+
+    row = on_gpu._row(gpu_bars.case("cuda", 1024, 128), on_gpu.limits(), rounds=2)
+    assert row["ms"] > 0
+    assert row["backend"] == "triton"
 
 
 @with_gpu
