@@ -127,10 +127,11 @@ def _signature(layer: Layer) -> tuple[Any, ...]:
     d, weight = layer.decision, layer.module.weight
     density = None if d.keep is None else round(float(d.keep.float().mean()), 2)
     codes = None if d.codes is None else (d.codes.bits, d.codes.group)
+    books = None if d.books is None else tuple(d.books.books.shape)
     assert layer.x is not None
     assert isinstance(weight, Tensor)
     shapes = (tuple(weight.shape), tuple(layer.x.shape), layer.module.extra_repr())
-    return (type(layer.module).__name__, *shapes, density, codes)
+    return (type(layer.module).__name__, *shapes, density, codes, books)
 
 
 def _dense(layer: Layer, why: str, tried: _Tried | None = None) -> tuple[nn.Module, Choice]:
@@ -158,4 +159,7 @@ def _in_words(decision: Decision) -> str:
     if decision.codes is not None:
         group = decision.codes.group
         words.append(f"{decision.codes.bits} bits a {f'group of {group}' if group else 'row'}")
+    if decision.books is not None:
+        _, size, piece = decision.books.books.shape
+        words.append(f"pieces of {piece} from books of {size}")
     return ", ".join(words)

@@ -17,7 +17,7 @@ from octavo.reference_impls.settle import Decision
 
 
 class Candidate(NamedTuple):
-    """A native module that could run, and whether it rounds activations to integers."""
+    """A native module that could run, and whether it rounds activations, or tables of them."""
 
     name: str
     build: Callable[[], nn.Module]
@@ -27,8 +27,8 @@ class Candidate(NamedTuple):
 def candidates(module: nn.Module, decision: Decision) -> tuple[Candidate, ...] | str:
     """Native modules for `module`, or the reason why there are none.
 
-    >>> candidates(nn.Embedding(3, 4), Decision())
-    'no kernel for Embedding'
+    >>> candidates(nn.Bilinear(3, 4, 2), Decision())
+    'no kernel for Bilinear'
     """
     makers = _MAKERS.get(type(module))
     if makers is None:
@@ -40,9 +40,23 @@ def candidates(module: nn.Module, decision: Decision) -> tuple[Candidate, ...] |
     return makers(module, decision)
 
 
+def _embedding(module: Any, decision: Decision) -> tuple[Candidate, ...] | str:
+    books = decision.books
+    if books is None:
+        return f"no kernel for an embedding of {_bits(decision)} bits"
+    if module.max_norm is not None:
+        return "max_norm changes rows when they are looked up"
+    make = partial(native.PqEmbedding, books.codes, books.books)
+    return (Candidate("PqEmbedding", make, False),)
+
+
 def _linear(module: Any, decision: Decision) -> tuple[Candidate, ...] | str:
     codes, bias, weight = decision.codes, module.bias, module.weight.detach()
     found = []
+    if decision.books is not None:
+        books = decision.books.books
+        look_up = partial(native.PqLinear, decision.books.codes, books, bias)
+        found.append(Candidate("PqLinear", look_up, books.shape[1] <= 16))
     if codes is not None and codes.bits <= 2:
         two = (codes.codes, codes.scales, codes.group, bias)
         found.append(Candidate("Int2Linear", lambda: native.Int2Linear(*two), True))
@@ -69,6 +83,8 @@ def _conv2d(module: Any, decision: Decision) -> tuple[Candidate, ...] | str:
     except InputError as error:
         return str(error)
     codes, stripes, weight = decision.codes, decision.stripes, module.weight.detach()
+    if decision.books is not None:
+        return "no convolution kernel for codebooks"
     found = []
     if codes is not None and codes.bits <= 4:
         parts = (codes.codes, codes.scales, codes.group, *place)
@@ -94,4 +110,5 @@ def _bits(decision: Decision) -> int:
 _MAKERS: dict[type[nn.Module], Callable[[Any, Decision], tuple[Candidate, ...] | str]] = {
     nn.Linear: _linear,
     nn.Conv2d: _conv2d,
+    nn.Embedding: _embedding,
 }

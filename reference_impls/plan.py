@@ -3,6 +3,7 @@
     Mask     single weights are zero                        pruning
     Stripes  a 1x1 stripe of every filter is zero            stripe pruning
     Codes    weights are integers times scales              quantization
+    Books    rows are put together from codebooks            product quantization
     Layers   blocks are left out                            depth pruning
     Narrow   slices of a tensor are taken out                structured pruning
     Weights  parameters and buffers have new values         training, correction of biases
@@ -111,6 +112,39 @@ class Codes:
 
 
 @dataclass(frozen=True, eq=False)
+class Books:
+    """Rows of a weight, seen as (N, K), are put together from pieces of codebooks.
+
+    `codes` uint8 (N, G) choose from `books` float32 (G, size, piece): size <= 256, G * piece = K.
+    """
+
+    path: str
+    codes: Tensor
+    books: Tensor
+
+    def __post_init__(self) -> None:
+        found = f"codes are {self.codes.dtype} {tuple(self.codes.shape)}"
+        fits = self.codes.dtype == torch.uint8 and self.codes.ndim == 2 and self.codes.numel() > 0
+        _demand(self, fits, f"{found}; torch.uint8 (N, G) needed")
+        shape = tuple(self.books.shape)
+        fits = self.books.dtype == torch.float32 and len(shape) == 3 and 1 <= shape[1] <= 256
+        fits = fits and shape[0] == self.codes.shape[1] and shape[2] > 0
+        needed = f"torch.float32 ({self.codes.shape[1]}, up to 256, piece) needed"
+        _demand(self, fits, f"books are {self.books.dtype} {shape}; {needed}")
+        high = int(self.codes.max())
+        _demand(self, high < shape[1], f"code {high}; a book has {shape[1]} entries")
+
+    def values(self) -> Tensor:
+        """The weight these books stand for, float32 (N, K).
+
+        >>> books = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])
+        >>> Books("fc", torch.tensor([[1], [0]], dtype=torch.uint8), books).values().tolist()
+        [[3.0, 4.0], [1.0, 2.0]]
+        """
+        return self.books[torch.arange(len(self.books)), self.codes.long()].flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
 class Layers:
     """Children of the ModuleList or Sequential at `path` that stay, in this order."""
 
@@ -145,7 +179,7 @@ class Narrow:
         _demand(self, fits, f"{found}; torch.int64 (count,) with at least one index needed")
 
 
-Step = Mask | Stripes | Codes | Layers | Weights | Narrow
+Step = Mask | Stripes | Codes | Books | Layers | Weights | Narrow
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from octavo.errors import InputError
-from octavo.reference_impls.plan import Codes, Layers, Mask, Narrow, Plan, Step, Stripes, Weights
+from octavo.reference_impls.plan import (
+    Books,
+    Codes,
+    Layers,
+    Mask,
+    Narrow,
+    Plan,
+    Step,
+    Stripes,
+    Weights,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +31,7 @@ class Decision:
     keep: Tensor | None = None  # bool, shaped like the weight: masks and stripes together
     stripes: Tensor | None = None  # bool (N, Kh, Kw), None as soon as a Mask is finer
     codes: Codes | None = None  # with zeros where `keep` is False
+    books: Books | None = None  # None as soon as a pattern puts zeros between their entries
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +126,7 @@ def _hold(work: _Work, module: nn.Module, weight: Tensor, decision: Decision) ->
         if decision.codes is not None:
             codes = decision.codes.codes * decision.keep
             decision = replace(decision, codes=replace(decision.codes, codes=codes))
+        decision = replace(decision, books=None)
     work.decided[module] = decision
 
 
@@ -144,7 +156,15 @@ def _codes(work: _Work, step: Codes) -> None:
     module, weight, before = _target(work, step)
     _fit(step, tuple(step.codes.shape), tuple(weight.shape))
     weight.copy_(step.values())
-    _hold(work, module, weight, replace(before, codes=step))
+    _hold(work, module, weight, replace(before, codes=step, books=None))
+
+
+def _books(work: _Work, step: Books) -> None:
+    module, weight, before = _target(work, step)
+    values = step.values()  # (N, K)
+    _fit(step, tuple(values.shape), tuple(weight.flatten(1).shape))
+    weight.copy_(values.view(weight.shape))
+    _hold(work, module, weight, replace(before, codes=None, books=step))
 
 
 def _layers(work: _Work, step: Layers) -> None:
@@ -181,7 +201,7 @@ def _weights(work: _Work, step: Weights) -> None:
             raise InputError(f"Weights: {full!r} is {shapes}")
         target.copy_(value)
         if leaf == "weight" and owner in work.decided:
-            _hold(work, owner, target, replace(work.decided[owner], codes=None))
+            _hold(work, owner, target, replace(work.decided[owner], codes=None, books=None))
 
 
 def _narrow(work: _Work, step: Narrow) -> None:
@@ -254,6 +274,7 @@ _DO: dict[type, Callable[[_Work, Any], None]] = {
     Mask: _mask,
     Stripes: _stripes,
     Codes: _codes,
+    Books: _books,
     Layers: _layers,
     Weights: _weights,
     Narrow: _narrow,

@@ -23,7 +23,17 @@ import torch
 from torch import Tensor
 
 from octavo.errors import InputError
-from octavo.reference_impls.plan import Codes, Layers, Mask, Narrow, Plan, Step, Stripes, Weights
+from octavo.reference_impls.plan import (
+    Books,
+    Codes,
+    Layers,
+    Mask,
+    Narrow,
+    Plan,
+    Step,
+    Stripes,
+    Weights,
+)
 
 VERSION = 1
 Tensors = dict[str, Tensor]
@@ -162,6 +172,15 @@ def _encode_codes(step: Codes) -> tuple[Facts, Tensors]:
     return facts, {"codes": pack_bits(step.codes, step.bits), "scales": step.scales.contiguous()}
 
 
+def _encode_books(step: Books) -> tuple[Facts, Tensors]:
+    bits = max(1, (step.books.shape[1] - 1).bit_length())
+    codes = pack_bits(step.codes.contiguous().view(torch.int8), bits)
+    return {"shape": list(step.codes.shape), "bits": bits}, {
+        "codes": codes,
+        "books": step.books.contiguous(),
+    }
+
+
 def _encode_weights(step: Weights) -> tuple[Facts, Tensors]:
     return {}, {name: value.detach().clone() for name, value in step.tensors.items()}
 
@@ -178,10 +197,17 @@ def _decode_codes(entry: Facts, parts: Tensors) -> Codes:
     return Codes(entry["path"], codes, parts["scales"], entry["group"], entry["bits"])
 
 
+def _decode_books(entry: Facts, parts: Tensors) -> Books:
+    shape, bits = entry["shape"], entry["bits"]
+    codes = unpack_bits(parts["codes"], bits, int(np.prod(shape))).view(torch.uint8)
+    return Books(entry["path"], (codes & (1 << bits) - 1).view(*shape), parts["books"])
+
+
 _ENCODE: dict[type, Callable[[Any], tuple[Facts, Tensors]]] = {
     Mask: _encode_pattern,
     Stripes: _encode_pattern,
     Codes: _encode_codes,
+    Books: _encode_books,
     Layers: lambda step: ({"keep": list(step.keep)}, {}),
     Weights: _encode_weights,
     Narrow: lambda step: ({"name": step.name, "dim": step.dim}, _encode_indices(step.keep)),
@@ -190,6 +216,7 @@ _DECODE: dict[str, Callable[[Facts, Tensors], Step]] = {
     "Mask": lambda entry, parts: Mask(entry["path"], unpack_pattern(parts, entry["shape"])),
     "Stripes": lambda entry, parts: Stripes(entry["path"], unpack_pattern(parts, entry["shape"])),
     "Codes": _decode_codes,
+    "Books": _decode_books,
     "Layers": lambda entry, parts: Layers(entry["path"], tuple(entry["keep"])),
     "Weights": lambda entry, parts: Weights(entry["path"], parts),
     "Narrow": lambda entry, parts: Narrow(

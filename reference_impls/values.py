@@ -44,7 +44,8 @@ def with_values(model: nn.Module, lean: Plan, state: Tensors) -> Plan:
     """The plan with all values of the compressed model as its last step: the way back."""
     settled = settle(_blank(model), lean)
     keeps, values = _keeps(settled), dict(_state(settled.model))
-    given = {f"{path}.weight" for path, d in settled.decisions.items() if d.codes is not None}
+    whole = (path for path, d in settled.decisions.items() if d.codes or d.books)
+    given = {f"{path}.weight" for path in whole}
     with torch.no_grad():
         for name, value in state.items():
             place = (keeps[name],) if name in keeps else ...

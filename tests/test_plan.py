@@ -16,7 +16,7 @@ from torch import nn
 from octavo.errors import InputError
 from octavo.reference_impls import storage
 from octavo.reference_impls.compress import Compressed, load
-from octavo.reference_impls.plan import Codes, Layers, Mask, Plan, Stripes, Weights
+from octavo.reference_impls.plan import Books, Codes, Layers, Mask, Plan, Stripes, Weights
 from octavo.reference_impls.settle import settle, shared
 
 torch.set_num_threads(1)
@@ -42,6 +42,45 @@ def codes_for(path: str, weight: torch.Tensor, bits: int = 4, group: int | None 
     groups = 1 if group is None else -(-width // group)
     scales = torch.rand(shape[0], groups, generator=generator) + 0.01
     return Codes(path, codes, scales, group, bits)
+
+
+def books_for(path: str, n: int, groups: int, size: int, piece: int) -> Books:
+    generator = torch.Generator().manual_seed(size)
+    codes = torch.randint(0, size, (n, groups), generator=generator, dtype=torch.uint8)
+    return Books(path, codes, torch.randn(groups, size, piece, generator=generator))
+
+
+@pytest.mark.parametrize("size", [1, 2, 16, 17, 256])
+def test_books_are_applied_saved_and_give_way_to_later_steps(size: int, tmp_path: Path) -> None:
+    model, step = net(), books_for("4", 5, 28, size, 4)
+    applied = Plan((step,)).apply(model)
+    assert torch.equal(applied[4].weight, step.values())
+    Plan((step, books_for("0", 7, 9, size, 3))).save(tmp_path)
+    loaded = Plan.load(tmp_path)
+    again = loaded.steps[0]
+    assert isinstance(again, Books)
+    assert torch.equal(again.codes, step.codes)
+    assert torch.equal(again.books, step.books)
+    assert loaded.apply(model)[0].weight.shape == (7, 3, 3, 3)
+    mask, codes = Mask("4", pattern((5, 112))), codes_for("4", model[4].weight)
+    for steps in ((step, mask), (mask, step), (step, codes), (step, Weights("4", {}))):
+        decision = settle(model, Plan(steps)).decisions["4"]
+        assert (decision.books is None) == (mask in steps or codes in steps)
+    late = Weights("4", {"weight": torch.ones(5, 112)})
+    assert settle(model, Plan((step, late))).decisions["4"].books is None
+
+
+def test_books_that_do_not_fit_are_refused() -> None:
+    good = books_for("4", 5, 28, 16, 4)
+    for codes, books in (
+        (good.codes.int(), good.books), (good.codes[0], good.books), (good.codes[:0], good.books),
+        (good.codes, good.books.double()), (good.codes[:, :9], good.books),
+        (good.codes, good.books[0]), (good.codes + 16, good.books),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="Books for '4'"):
+            Books("4", codes, books)
+    with pytest.raises(InputError, match="Books: '4' has a weight"):
+        Plan((books_for("4", 5, 28, 16, 3),)).apply(net())
 
 
 def test_apply_leaves_the_model_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 from octavo.errors import InputError
 from octavo.kernels import modules as native
 from octavo.reference_impls.choice import DisagreementError, deviation_of
+from octavo.reference_impls.compress import Compressed, load
 from octavo.reference_impls.inputs import batches, call, capture, evaluating, example_for, output_of
 from octavo.reference_impls.natives import candidates
-from octavo.reference_impls.plan import Codes, Layers, Mask, Plan, Stripes
+from octavo.reference_impls.plan import Books, Codes, Layers, Mask, Plan, Stripes
 from octavo.reference_impls.report import Report
 from octavo.reference_impls.settle import settle
 
@@ -71,6 +73,26 @@ def test_each_decision_gets_its_module() -> None:
     assert reasons == {"3": "no kernel for a convolution in 2 groups"}
     assert report.memory_after < report.memory_before
     assert report.bytes_after < report.bytes_before
+
+
+@pytest.mark.parametrize("size", [16, 200])
+def test_books_run_as_look_ups(size: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(50, 32), nn.Linear(32, 40), nn.Linear(40, 6)).eval()
+    steps = []
+    for path, groups in (("0", 4), ("1", 8)):
+        n, k = model[int(path)].weight.shape
+        codes = torch.randint(0, size, (n, groups)).to(torch.uint8)
+        steps.append(Books(path, codes, torch.randn(groups, size, k // groups) / 6))
+    plan, ids = Plan(tuple(steps), "hand"), torch.arange(50)
+    real = plan.materialise(model, ids, prefer="native")
+    assert [type(part).__name__ for part in real] == ["PqEmbedding", "PqLinear", "Linear"]
+    assert report_of(real).choices[1].decision == f"pieces of 4 from books of {size}"
+    with torch.no_grad():
+        deviation = deviation_of(real(ids), plan.apply(model)(ids))
+    assert deviation < (0.1 if size == 16 else 1e-5)
+    Compressed(model, plan.apply(model), plan, ids).save(tmp_path)
+    assert torch.equal(load(model, tmp_path).model(ids), plan.apply(model)(ids))
 
 
 def patterned(n: int, k: int, pattern: str) -> Tensor:
