@@ -69,9 +69,9 @@ def _moved(value: float | None) -> str:
 
 
 def _plot(place: int, name: str, rows: Sequence[Row]) -> str:
-    """Bars of milliseconds, a form each, the two ways of running it side by side."""
+    """Bars of how many times as fast as dense, a form each, its two ways of running side by side."""
     forms = list(dict.fromkeys(row["form"] for row in rows))
-    title = f"Milliseconds of one call: {name}."
+    title = f"Times as fast as dense float32, measured in turn: {name}."
     settings: Any = plots.RC | {"svg.hashsalt": f"whole-{place}", "axes.grid.axis": "x"}
     with matplotlib.rc_context(settings):
         drawing = Figure(figsize=(6.4, 4.6), layout="constrained")
@@ -81,15 +81,15 @@ def _plot(place: int, name: str, rows: Sequence[Row]) -> str:
             shift = {None: 0.0, "native": 0.2, "fastest": -0.2}[prefer]
             where = [-forms.index(row["form"]) + shift for row in mine]
             colour, height = plots.LINES[i], 0.6 if prefer is None else 0.36
-            axes.barh(where, [row["ms"] for row in mine], height, color=colour, label=said)
-        axes.axvline(rows[0]["ms"], color=plots.INK, linewidth=0.9, linestyle=(0, (2, 3)))
+            axes.barh(where, [row["ratio"] for row in mine], height, color=colour, label=said)
+        axes.axvline(1.0, color=plots.INK, linewidth=0.9, linestyle=(0, (2, 3)))
         axes.set_yticks([-i for i in range(len(forms))], forms)
-        axes.set_xlabel("ms")
+        axes.set_xlabel("times as fast as dense float32")
         axes.set_axisbelow(True)
         drawing.legend(loc="outside lower left", ncols=3)
         sink = io.StringIO()
         drawing.savefig(sink, format="svg", transparent=True, metadata={"Date": None})
-    said = "; ".join(f"{row['form']} {row['ms']:.3g} ms" for row in rows)
+    said = "; ".join(f"{row['form']} {row['ratio']:.2f}" for row in rows)
     picture = plots.tame(sink.getvalue(), title, said, f"whole-{place}")
     return f'<figure class="plot">{picture}<figcaption>{text(title)}</figcaption></figure>'
 
