@@ -109,7 +109,7 @@ def _draw(axes: Axes, series: Mapping[str, Any]) -> None:
     axes.set_yscale(series.get("y_scale") or "linear")
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log":
-            if axis.get_view_interval()[1] < 30 * axis.get_view_interval()[0]:
+            if axis.get_view_interval()[1] < 60 * axis.get_view_interval()[0]:
                 axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
             axis.set_minor_formatter(NullFormatter())

@@ -133,7 +133,7 @@ def _needs(tasks: Mapping[str, list[Curve]], holdings: Holdings, path: str) -> s
             _values(method, "retraining"),
             text(counts),
         ])  # fmt: skip
-    return table(head, rows)
+    return f'<div class="stack">{table(head, rows)}</div>'
 
 
 def _values(method: Method, facet: str) -> str:
