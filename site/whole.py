@@ -69,7 +69,7 @@ def _moved(value: float | None) -> str:
 
 
 def _plot(place: int, name: str, rows: Sequence[Row]) -> str:
-    """Bars of how many times as fast as dense, a form each, its two ways of running side by side."""
+    """Bars of how many times as fast as dense: a form each, its two ways side by side."""
     forms = list(dict.fromkeys(row["form"] for row in rows))
     title = f"Times as fast as dense float32, measured in turn: {name}."
     settings: Any = plots.RC | {"svg.hashsalt": f"whole-{place}", "axes.grid.axis": "x"}
