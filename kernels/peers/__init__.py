@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("onnxruntime", "executorch", "faiss-cpu", "scipy", "llama-cpp-python", "torch")
+PACKAGES = ("onnxruntime", "executorch", "faiss-cpu", "scipy", "torch")
 
 
 def versions() -> dict[str, str]:
