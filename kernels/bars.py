@@ -51,6 +51,7 @@ class Case(NamedTuple):
     units: float = 0.0
     state: str = "warm"  # or cold: each call reads its weights from memory, see in_turn()
     threads: int = 1
+    on: str | None = None  # the backend to force; None is the one in use
     kept: float = 1.0  # share of the dense operations, where a bar asks by it
     beside: Callable[[], AbstractContextManager[object]] = nullcontext  # runs meanwhile
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from octavo.kernels import backend, roofline
+from octavo.kernels import backend, roofline, runtime
 from octavo.kernels.bars import Bar, Case, bar_of
 from octavo.kernels.roofline import COMPUTE, MEMORY, Probes
 from octavo.kernels.timing import median_ms, ratio
@@ -70,7 +70,7 @@ def cases(quick: bool) -> Iterator[Case]:
 def _row(case: Case, probes: Probes, rounds: int) -> Row:
     """Measure one case against each peer in interleaved rounds, and hold it against its bar."""
     clock = time.thread_time if case.threads == 1 else time.perf_counter
-    with case.beside():
+    with case.beside(), _forced(case.on):
         timed = {
             name: ratio(case.ours, peer, rounds=rounds, clock=clock)
             for name, peer in case.peers.items()
@@ -78,7 +78,7 @@ def _row(case: Case, probes: Probes, rounds: int) -> Row:
         each_ms = [t.first_ms for t in timed.values()]
         ms = min(each_ms or [median_ms(case.ours, rounds=rounds, clock=clock)])
     ratios = {name: round(t.ratio, 3) for name, t in timed.items()}
-    return judged(case, ms, ratios, share_of_limit(case, ms, probes), backend())
+    return judged(case, ms, ratios, share_of_limit(case, ms, probes), case.on or backend())
 
 
 def judged(
@@ -140,6 +140,18 @@ def _verdict(bar: Bar, row: Row) -> Row:
         "passed": all(_margin(each) >= 1 for each in asked) if asked else None,
         "reason": _reason(bar, asked) if here else f"only on {bar.backend}",
     }
+
+
+@contextmanager
+def _forced(name: str | None) -> Iterator[None]:
+    """Run the kernels on another backend meanwhile."""
+    if name is not None:
+        runtime.native.use(name)
+    try:
+        yield
+    finally:
+        if name is not None:
+            runtime.native.use(backend())
 
 
 def _asked(name: str, least: float, reached: float | None) -> Row:

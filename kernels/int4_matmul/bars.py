@@ -44,6 +44,8 @@ def cases(quick: bool) -> Iterator[Case]:
         yield _convolution(channels, side)
     if runtime.is_native():
         yield from _calls()
+    if "avx2" in runtime.backends() and not quick:
+        yield _product(64, 4096)._replace(on="avx2", bar_id="K29-int4", limit=(), peers={})
     if cores() > 1:
         for rows in (8,) if quick else (8, 512):
             yield _threads(rows, 1024 if quick else 4096, loaded=False)
@@ -77,8 +79,6 @@ def _product(rows: int, size: int, group: int = GROUP) -> Case:
     x = torch.randn(rows, size, generator=seeded(1))
     dense = codes * 0.01
     barred = "K7" if group == 32 else BARRED.get(rows) if size == 4096 else None
-    if rows == 64 and size == 4096 and runtime.backend() == "avx2":
-        barred = "K29-int4"
     return Case(
         "int4_matmul",
         f"{rows}x{size}x{size} g{group}",

@@ -26,6 +26,8 @@ def cases(quick: bool) -> Iterator[Case]:
             yield _product(rows, size)
     if not quick:
         yield _cold(4096)
+    if "avx2" in runtime.backends() and not quick:
+        yield _product(64, 4096)._replace(on="avx2", bar_id="K29-int8", limit=(), peers={})
     for channels, side in ((128, 28),) if quick else ((64, 56), (128, 28), (256, 14)):
         yield _convolution(channels, side)
 
@@ -53,8 +55,6 @@ def _weight(size: int) -> tuple[Tensor, Tensor, PackedInt8]:
 
 
 def _bar(rows: int, size: int) -> str | None:
-    if rows == 64 and size == 4096 and runtime.backend() == "avx2":
-        return "K29-int8"
     if rows == 1:
         return "K2" if size == 4096 else None
     return {64: "K1", 512: "K1-512"}.get(rows)
