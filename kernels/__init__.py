@@ -22,6 +22,7 @@ from torch import Tensor
 from octavo.errors import InputError
 from octavo.kernels import (
     adder_conv2d,
+    binary_matmul,
     bit_pack,
     block_attention,
     cluster_attention,
@@ -41,7 +42,8 @@ from octavo.kernels.adder_conv2d import codes as adder_codes
 from octavo.kernels.runtime import backend, backends, cpu_flags, gpu, missing
 
 Packed = (
-    int2_matmul.PackedInt2
+    binary_matmul.PackedBinary
+    | int2_matmul.PackedInt2
     | int4_matmul.PackedInt4
     | int8_matmul.PackedInt8
     | csr_spmm.PackedCsr
@@ -53,6 +55,7 @@ Packed = (
     | block_attention.PackedBlocks
 )
 FORMATS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Packed]] = {
+    "binary": binary_matmul.load,
     "int2": int2_matmul.load,
     "int4": int4_matmul.load,
     "int8": int8_matmul.load,
@@ -83,6 +86,7 @@ __all__ = [
     "adder_conv2d",
     "backend",
     "backends",
+    "binary_matmul",
     "bit_pack",
     "block_attention",
     "cluster_attention",

@@ -6,6 +6,7 @@ lives beside its kernel, in `kernels/<name>/module.py`; this is the list.
 """
 
 from octavo.kernels.adder_conv2d.module import AdderConv2d, AdderConv2dU8
+from octavo.kernels.binary_matmul.module import BinaryLinear
 from octavo.kernels.block_attention.module import BlockAttention
 from octavo.kernels.cluster_attention.module import ClusterAttention
 from octavo.kernels.csr_spmm.module import CsrConv2d, CsrLinear
@@ -23,6 +24,7 @@ from octavo.kernels.stripe_conv2d.module import StripeConv2d
 __all__ = [
     "AdderConv2d",
     "AdderConv2dU8",
+    "BinaryLinear",
     "BlockAttention",
     "ClusterAttention",
     "CsrConv2d",

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from octavo.kernels.bit_pack import bit_pack
 from octavo.kernels.timing import Call
 
 
@@ -58,3 +59,14 @@ def scan(x: Tensor, codes: Tensor, books: Tensor, weight: Tensor) -> dict[str, C
         index.ntotal = len(codes)
     rows = x.numpy()
     return {"faiss fast scan" if fine else "faiss": lambda: index.search(rows, 1)}
+
+
+def hamming(x: Tensor, codes: Tensor) -> dict[str, Call]:
+    """How many signs of x (M, K) and codes (N, K) differ, of which it keeps the fewest a row."""
+    faiss = _faiss()
+    if faiss is None:
+        return {}
+    index = faiss.IndexBinaryFlat(codes.shape[1])
+    index.add(bit_pack((codes > 0).byte(), 1).numpy())
+    signs = bit_pack((x >= 0).byte(), 1).numpy()
+    return {"faiss binary": lambda: index.search(signs, 1)}

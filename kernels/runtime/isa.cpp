@@ -24,6 +24,16 @@ bool has_byte_products() {
 #endif
 }
 
+// Counts of bits, beside products of bytes in the one file of ARM.
+bool has_bit_counts() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512vpopcntdq");
+#else
+  return has_byte_products();
+#endif
+}
+
 // Products of bytes, and shuffles of them across a register: VNNI and VBMI. ARM shuffles anyhow.
 bool has_byte_shuffles() {
 #if defined(__x86_64__)
@@ -69,6 +79,7 @@ bool use(const std::string& name) {
   if (std::find(all.begin(), all.end(), name) == all.end()) return false;
   isa_in_use = isa_of(name);
   vnni_in_use = has_byte_products() ? isa_in_use : before(isa_in_use);
+  popcount_in_use = has_bit_counts() ? isa_in_use : before(isa_in_use);
   vbmi_in_use = has_byte_shuffles() ? isa_in_use : before(isa_in_use);
   return true;
 }

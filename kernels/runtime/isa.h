@@ -9,6 +9,7 @@ enum class Isa { generic, avx2, avx512, neon };
 inline Isa isa_in_use = Isa::generic;
 // The same, for operations whose last file takes products of bytes: VNNI, or dotprod of ARM.
 inline Isa vnni_in_use = Isa::generic;
+inline Isa popcount_in_use = Isa::generic;  // the same, where avx512.cpp takes VPOPCNTDQ
 inline Isa vbmi_in_use = Isa::generic;  // the same, where avx512.cpp takes VNNI and VBMI
 
 std::vector<std::string> backends();    // those that run on this CPU, best first
@@ -23,6 +24,9 @@ bool use(const std::string& name);
 #define OCTAVO_KERNEL(Kernel, operation) OCTAVO_KERNEL_OF(Kernel, operation, isa_in_use)
 // The same where avx512.cpp takes VNNI and neon.cpp dotprod: a CPU without it runs the file before.
 #define OCTAVO_VNNI_KERNEL(Kernel, operation) OCTAVO_KERNEL_OF(Kernel, operation, vnni_in_use)
+// The same where avx512.cpp takes VPOPCNTDQ, and neon.cpp, beside other things, dotprod.
+#define OCTAVO_POPCOUNT_KERNEL(Kernel, operation) \
+  OCTAVO_KERNEL_OF(Kernel, operation, popcount_in_use)
 // The same where avx512.cpp takes VNNI and VBMI.
 #define OCTAVO_VBMI_KERNEL(Kernel, operation) OCTAVO_KERNEL_OF(Kernel, operation, vbmi_in_use)
 
