@@ -187,7 +187,7 @@ def cases(device: str) -> Iterator[Case]:
         yield hadamard_case(device, *shape)
     for groups, size, piece in ((48, 256, 8), (5, 10, 3), (3, 7, 300)):
         yield pq_case(device, groups, size, piece)
-    for axis, shape in ((None, (1000,)), (1, (7, 33)), (0, (7, 33)), (1, (2, 4, 100))):
+    for axis, shape in ((None, (1000,)), (1, (7, 33)), (0, (7, 33)), (1, (2, 3, 2100))):
         yield from fake_quant_cases(device, axis, *shape)
     yield from adder_cases(device, normal(2, 3, 6, 7), normal(5, 3, 3, 3), 1, 1, 1)
     yield from adder_cases(device, normal(1, 4, 9, 8), normal(20, 4, 3, 2), (2, 1), (0, 1), (2, 1))
