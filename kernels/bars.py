@@ -148,14 +148,12 @@ def copies_that_stay_cold(size: int) -> int:
 
 
 def on_threads(threads: int, call: Call) -> Call:
-    """The call with so many threads, one again after it."""
+    """The call with so many threads: they are set once for the calls of a sample."""
 
     def made() -> object:
-        torch.set_num_threads(threads)
-        try:
-            return call()
-        finally:
-            torch.set_num_threads(1)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        return call()
 
     return made
 

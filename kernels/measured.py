@@ -70,7 +70,7 @@ def cases(quick: bool) -> Iterator[Case]:
 def _row(case: Case, probes: Probes, rounds: int) -> Row:
     """Measure one case against each peer in interleaved rounds, and hold it against its bar."""
     clock = time.thread_time if case.threads == 1 else time.perf_counter
-    with case.beside(), _forced(case.on):
+    with one_thread(), case.beside(), _forced(case.on):
         timed = {
             name: ratio(case.ours, peer, rounds=rounds, clock=clock)
             for name, peer in case.peers.items()

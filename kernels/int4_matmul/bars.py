@@ -48,8 +48,8 @@ def cases(quick: bool) -> Iterator[Case]:
         yield _product(64, 4096)._replace(on="avx2", bar_id="K29-int4", limit=(), peers={})
     if cores() > 1:
         for rows in (8,) if quick else (8, 512):
-            yield _threads(rows, 1024 if quick else 4096, loaded=False)
-            yield _threads(rows, 1024 if quick else 4096, loaded=True)
+            yield _threads(rows, 4096, loaded=False)
+            yield _threads(rows, 4096, loaded=True)
 
 
 def crossovers(quick: bool) -> Iterator[dict[str, Any]]:
