@@ -118,6 +118,8 @@ def _run(
     if not runtime.is_native():
         y = reference(x, *unpack(PackedInt2(codes, scales, n, k, group)), group)
         return y if bias is None else y + bias
+    if (short := _eager(x, bias, codes, scales, n, k, group)) is not None:
+        return short
     out = x.new_empty((*x.shape[:-1], n))
     bias = None if bias is None else bias.contiguous()
     runtime.native.int2_matmul(x.contiguous(), codes, scales, bias, out, group, runtime.threads())

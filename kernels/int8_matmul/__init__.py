@@ -114,6 +114,8 @@ def _run(x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int, 
     if not runtime.is_native():
         y = reference(x, *unpack(PackedInt8(codes, scales, n, k)))
         return y if bias is None else y + bias
+    if (short := _eager(x, bias, codes, scales, n, k)) is not None:
+        return short
     out = x.new_empty((*x.shape[:-1], n))
     bias = None if bias is None else bias.contiguous()
     runtime.native.int8_matmul(x.contiguous(), codes, scales, bias, out, runtime.threads())
