@@ -41,10 +41,11 @@ def run(
     Raises:
         InputError: a name that is no kernel.
     """
+    facts = _provenance(quick)  # before: the house may change while it is measured
     found = speed.measure(quick, names(asked), watch)
     there = on_gpu.measure(quick, names(asked))
     found.rows.extend(there.rows)
-    facts = _provenance(quick) | {"probes": found.probes | there.probes}
+    facts["probes"] = found.probes | there.probes
     facts["noisy"] = busy(found.probes, facts["cpu"], facts["backend"])
     records = [
         {
