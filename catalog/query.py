@@ -25,7 +25,7 @@ def select(
 
     Raises InputError for a theme, facet or name that the taxonomy does not have.
 
-    >>> [method.id for method in select("pruning", ["structure=pattern"])]
+    >>> [m.id for m in select("pruning", ["structure=pattern", "retraining=full"])]
     ['stripe-pruning']
     """
     if theme is not None and theme not in taxonomy(root).themes:
