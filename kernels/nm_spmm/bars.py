@@ -84,10 +84,18 @@ def _two_of_four(rows: int, size: int) -> Case:
     )
 
 
+def _blocks_of_16(n: int, k: int, density: float) -> Tensor:
+    """A random weight (n, k) that keeps the same share in blocks of 16x16, as BSR does."""
+    keep = torch.rand(n // PANEL, k // PANEL, generator=seeded(1)) < density
+    whole = keep.repeat_interleave(PANEL, 0).repeat_interleave(PANEL, 1)
+    return torch.randn(n, k, generator=seeded()) * whole
+
+
 def _shared(rows: int, size: int, density: float) -> Case:
     weight = shared_by_16(size, size, density)
     x = torch.randn(rows, size, generator=seeded(2))
-    packed, sparse = pack(weight, vector=PANEL), weight.to_sparse_bsr((PANEL, PANEL))
+    packed = pack(weight, vector=PANEL)
+    sparse = _blocks_of_16(size, size, density).to_sparse_bsr((PANEL, PANEL))
     return Case(
         "nm_spmm",
         f"{rows}x{size}x{size} 16x1 {density:.0%} kept",
