@@ -63,6 +63,20 @@ def run(
     return document | {"crossovers": found.crossovers}, records
 
 
+def together(documents: Sequence[Run]) -> Run:
+    """One document of the runs of several kernels; of each probe the best that was seen."""
+    probes: dict[str, float] = {}
+    for each in documents:
+        probes |= {name: max(rate, probes.get(name, 0.0)) for name, rate in each["probes"].items()}
+    return documents[0] | {
+        "probes": probes,
+        "noisy": sorted({name for each in documents for name in each["noisy"]}),
+        "seconds": round(sum(each["seconds"] for each in documents), 3),
+        "rows": [row for each in documents for row in each["rows"]],
+        "crossovers": {k: v for each in documents for k, v in each["crossovers"].items()},
+    }
+
+
 def unanswered(kernel: str, rows: Sequence[Run]) -> list[Run]:
     """Bars of a kernel that no row of a run answers, and why: a quick run has few shapes."""
     answered = {row["bar_id"] for row in rows}

@@ -142,6 +142,21 @@ def test_a_record_has_what_the_site_renders(quickly: None, tmp_path: Path) -> No
     assert catalog.kernel_runs("csr_spmm", tmp_path) == []
 
 
+def test_runs_of_several_kernels_make_one_document() -> None:
+    one = {"probes": {"fma": 1.0, "l1": 5.0}, "noisy": ["fma"], "seconds": 1.0}
+    one |= {"rows": [{"kernel": "a"}], "crossovers": {"a": []}, "date": "first"}
+    two = {"probes": {"fma": 2.0}, "noisy": [], "seconds": 2.0}
+    two |= {"rows": [{"kernel": "b"}], "crossovers": {"b": [1]}, "date": "later"}
+    assert speed.together([one, two]) == {
+        "probes": {"fma": 2.0, "l1": 5.0},
+        "noisy": ["fma"],
+        "seconds": 3.0,
+        "rows": [{"kernel": "a"}, {"kernel": "b"}],
+        "crossovers": {"a": [], "b": [1]},
+        "date": "first",
+    }
+
+
 def test_a_busy_machine_is_seen(tmp_path: Path) -> None:
     past = {"kernel": "hadamard", "cpu": "A, 2 threads", "backend": "avx2", "probes": {"fma": 10.0}}
     speed.record([past, past | {"probes": {"fma": 4.0}}], tmp_path)
