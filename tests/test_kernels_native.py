@@ -27,13 +27,12 @@ JUMP = {
     HOST: r"j\w+\s+([0-9a-f]+)",
     ARM: r"(?:b\.\w+|cbn?z\s+\w+,|tbn?z\s+\w+, #\d+,)\s+([0-9a-f]+)",
 }
-# Loops that keep more than the registers hold, and wait for memory anyway.
+# Units with a loop that keeps more than the registers hold: each is work left, none may join.
 SPILLING = {
+    "binary_matmul/neon",
     "fake_quant/generic",
     "fake_quant/neon",
     "hadamard/avx512",
-    "nm_spmm/generic",
-    "nm_spmm/neon",
     "pq_matmul/avx2",
     "pq_matmul/generic",
     "pq_matmul/neon",
