@@ -50,7 +50,7 @@ from octavo.reference_impls.measurement import Measurement
 from octavo.reference_impls.plan import Plan, Weights
 from octavo.reference_impls.selection import keep_count, top
 from octavo.reference_impls.tasks import digits, nets, pruned, shelf
-from octavo.reference_impls.training import Loss, epochs, labelled, sgd, steps
+from octavo.reference_impls.training import Loss, cross_entropy, epochs, labelled, sgd, steps
 
 
 @dataclass(frozen=True)
@@ -181,10 +181,10 @@ def _adversarial(config: Config, generator: torch.Generator) -> Loss:
     def loss(net: nn.Module, batch: Batch) -> Tensor:
         y = batch.target
         x = attacked(
-            net, batch.input, lambda z: F.cross_entropy(z, y),
+            net, batch.input, lambda z: cross_entropy(z, y),
             config.epsilon, config.attack_steps, generator,
         )  # fmt: skip
-        return F.cross_entropy(output_of(call(net, x)), y)
+        return cross_entropy(output_of(call(net, x)), y)
 
     return loss
 
@@ -200,7 +200,7 @@ def _trades(config: Config, generator: torch.Generator) -> Loss:
         x = attacked(net, batch.input, far, config.epsilon, config.attack_steps, generator)
         other = output_of(call(net, x)).log_softmax(-1)
         apart = F.kl_div(other, clean.log_softmax(-1), reduction="batchmean", log_target=True)
-        return F.cross_entropy(clean, batch.target) + config.beta * apart
+        return cross_entropy(clean, batch.target) + config.beta * apart
 
     return loss
 
@@ -208,7 +208,7 @@ def _trades(config: Config, generator: torch.Generator) -> Loss:
 def _noise(config: Config, generator: torch.Generator) -> Loss:
     def loss(net: nn.Module, batch: Batch) -> Tensor:
         noise = torch.randn(batch.input.shape, generator=generator) * config.epsilon
-        return F.cross_entropy(output_of(call(net, batch.input + noise)), batch.target)
+        return cross_entropy(output_of(call(net, batch.input + noise)), batch.target)
 
     return loss
 

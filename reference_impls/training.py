@@ -32,8 +32,12 @@ def task_loss(net: nn.Module, batch: Batch, temperature: float = 1.0) -> Tensor:
     >>> round(task_loss(net, Batch(torch.ones(3, 2), torch.tensor([0, 1, 1]))).item(), 4)
     0.6931
     """
-    logits = output_of(call(net, batch.input)) / temperature
-    return F.cross_entropy(logits.flatten(0, -2), batch.target.flatten())
+    return cross_entropy(output_of(call(net, batch.input)) / temperature, batch.target)
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """The same of logits that are there already."""
+    return F.cross_entropy(logits.flatten(0, -2), target.flatten())
 
 
 def labelled(method: str, data: Data, count: int | None = None) -> list[Batch]:
