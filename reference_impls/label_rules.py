@@ -47,11 +47,7 @@ def other(
         moved = func(*tree_map(lambda a: _as_labels(trace, a), args), **kwargs)
         for out, labels in zip(tensors_of(result), tensors_of(moved), strict=True):
             trace.put(out, labels)
-    elif (
-        isinstance(result, Tensor)
-        and name not in _MIXING
-        and all(_fits(t, result) for t in tensors)
-    ):
+    elif torch.Tag.pointwise in func.tags or name in _COPIES:
         trace.put(result, _meet(trace, result.shape, tensors))
     else:
         trace.stop(name, tensors)
@@ -59,12 +55,6 @@ def other(
 
 def _as_labels(trace: Trace, a: Any) -> Any:
     return trace.labels_of(a) if isinstance(a, Tensor) else a
-
-
-def _fits(t: Tensor, result: Tensor) -> bool:
-    """Whether a tensor can be broadcast to the result, as elementwise operations ask."""
-    sides = zip(reversed(t.shape), reversed(result.shape), strict=False)
-    return t.ndim <= result.ndim and all(a in (1, b) for a, b in sides)
 
 
 def _meet(trace: Trace, shape: torch.Size, tensors: list[Tensor]) -> Tensor:
@@ -253,8 +243,8 @@ _MOVES = {
     "split_with_sizes", "cat", "stack", "squeeze", "unsqueeze", "alias", "flip", "roll", "repeat",
     "narrow", "unfold", "chunk", "movedim",
 }  # fmt: skip
-# Operations whose result has the shape of what goes in and is not elementwise, and none of ours.
-_MIXING = {"sort", "cumsum", "cumprod", "argsort", "grid_sampler_2d", "flip_lr", "_fft_c2c"}
+# Operations that give every number as it is, and that torch does not tag as elementwise.
+_COPIES = {"clone", "_to_copy", "detach", "copy", "contiguous", "lift_fresh"}
 RULES: dict[str, Callable[..., None]] = {
     "mm": _product,
     "addmm": _addmm,

@@ -137,3 +137,11 @@ def test_pruning_then_masking_composes() -> None:
     second = octavo.compress(small, "magnitude", example=x, density=0.2)
     both = (first + second.plan).apply(net)
     assert torch.equal(output(both, x), output(second.model, x))
+
+
+def test_an_operation_that_mixes_channels_under_the_same_shape_is_not_taken_for_elementwise() -> (
+    None
+):
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ChannelShuffle(2), nn.Conv2d(8, 4, 1)).eval()
+    with pytest.raises(InputError, match="channel_shuffle in 1"):
+        method.plan(net, example=torch.randn(1, 3, 5, 5))
