@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import EPSILON
 from torch import Tensor
 
 from octavo.errors import InputError
@@ -20,7 +21,6 @@ from octavo.kernels.block_attention.gradient import gradient
 from octavo.kernels.modules import BlockAttention
 
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
-EPSILON = torch.finfo(torch.float32).eps
 some = settings(max_examples=40, deadline=None)
 
 pytestmark = pytest.mark.skipif(not NATIVE, reason="native kernels are not built here")

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import EPSILON
 from torch import Tensor
 
 from octavo.errors import InputError
@@ -24,7 +25,6 @@ from octavo.kernels.cluster_attention.gradient import gradient
 from octavo.kernels.modules import ClusterAttention
 
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
-EPSILON = torch.finfo(torch.float32).eps
 some = settings(max_examples=40, deadline=None)
 
 pytestmark = pytest.mark.skipif(not NATIVE, reason="native kernels are not built here")

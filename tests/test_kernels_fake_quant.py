@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import EPSILON
 from torch import Tensor
 
 from octavo.errors import InputError
@@ -13,7 +14,6 @@ from octavo.kernels import fake_quant, runtime
 from octavo.kernels.fake_quant import reference
 
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
-EPSILON = torch.finfo(torch.float32).eps
 some = settings(max_examples=30, deadline=None)
 
 pytestmark = pytest.mark.skipif(not NATIVE, reason="native kernels are not built here")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import EPSILON
 from torch import Tensor
 
 from octavo.errors import InputError
@@ -15,7 +16,6 @@ from octavo.kernels import runtime
 from octavo.kernels.kmeans_assign import kmeans_assign, kmeans_sums, reference, reference_sums
 
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
-EPSILON = torch.finfo(torch.float32).eps
 some = settings(max_examples=40, deadline=None)
 
 pytestmark = pytest.mark.skipif(not NATIVE, reason="native kernels are not built here")
