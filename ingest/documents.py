@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from octavo.catalog import Method, Paper, Taxonomy, Technique, Theme, paper_to_json
 from octavo.ingest.absorb import names
-from octavo.ingest.encode import WIDTH
 from octavo.ingest.linked import untitled
 
 Row = dict[str, Any]
@@ -33,9 +32,13 @@ SCHEMA = pa.schema(
         pa.field("names", pa.list_(pa.string())),  # of a paper: see octavo.ingest.absorb
         pa.field("record", pa.string()),  # the whole record as JSON
         pa.field("found", pa.string()),  # what sources said, before the catalog's word
-        pa.field("vector", pa.list_(pa.float32(), WIDTH)),
     ]
 )
+
+
+def schema(width: int) -> pa.Schema:
+    """The columns with vectors of this width."""
+    return SCHEMA.append(pa.field("vector", pa.list_(pa.float32(), width)))
 
 
 def paper_row(paper: Paper, found: Paper | None, words: Taxonomy) -> Row:

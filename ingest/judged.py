@@ -141,17 +141,16 @@ def found_by(library: Library, judged: Judged, mode: str) -> list[int]:
 
 
 def measure(library: Library) -> list[Score]:
-    """Every mode on every half. Without an encoder only words are measured."""
-    modes = MODES if library.encoder else MODES[:1]
-    return [evaluate(library, half, mode) for half in HALVES for mode in modes]
+    """Every mode on every half."""
+    return [evaluate(library, half, mode) for half in HALVES for mode in MODES]
 
 
-def table(scores: Sequence[Score], encoder: str | None) -> Any:
+def table(scores: Sequence[Score], encoder: str) -> Any:
     """Scores as a table for the terminal, under the encoder's name."""
     from rich.table import Table
 
     shown = Table("half", "mode", "queries", "nDCG@10", "MRR@10", "recall@10", box=None)
-    shown.title = encoder or "no encoder: words only"
+    shown.title = encoder
     for score in scores:
         means = (f"{mean:.3f}" for mean in (score.ndcg, score.mrr, score.recall))
         shown.add_row(score.half, score.mode, str(score.queries), *means)

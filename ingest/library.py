@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +32,7 @@ from octavo.ingest.recognise import as_known, recognise
 from octavo.ingest.table import Table
 
 LOCK_SECONDS = 30.0
-WORDS_ONLY = "octavo: searching words only; the encoder needs pip install 'octavo[encoder]'"
+STATE = "state.json"
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,12 @@ class Change:
     unchanged: int
 
 
-def to_stderr(line: str) -> None:
-    """Tell the reader something in one line."""
-    sys.stderr.write(line + "\n")
-
-
 class Library:
-    """A folder with the table. Opening it costs nothing; the first use brings it up to date."""
+    """A folder with the table. Opening it costs nothing; the first use brings it up to date.
+
+    Its vectors are those of one encoder (see `octavo.ingest.encode`): the one that was asked for
+    last, at first the default. Asking for another encodes every text again.
+    """
 
     def __init__(
         self,
@@ -59,11 +57,10 @@ class Library:
         *,
         root: Path = catalog.ROOT,
         steps: Steps = silent,
-        say: Callable[[str], None] = to_stderr,
-        encoder: Callable[[], encode.Encoder | None] = encode.load,
+        encoder: str | None = None,
     ) -> None:
         self.path = Path(path)
-        self._root, self._steps, self._say, self._load = root, steps, say, encoder
+        self._root, self._steps, self._asked = root, steps, encoder
 
     def upsert(self, papers: Iterable[Paper]) -> Change:
         """Take papers in, merging each with the paper it already is; all of them in one commit.
@@ -100,11 +97,7 @@ class Library:
         wanted = Wanted(query, theme, tag, years, method_only, limit, mode)
         wanted.check(catalog.taxonomy(self._root).themes)
         rows = self._current()
-        if mode == "words":
-            return ranked(rows, wanted, None)
-        if self._encoder is None:
-            self._say(WORDS_ONLY)
-        vector = self._encoder.encode([wanted.text])[0] if self._encoder else None
+        vector = None if mode == "words" else self.encoder.encode([wanted.text])[0]
         return ranked(rows, wanted, vector)
 
     def recognised(self, papers: Iterable[Paper]) -> list[Paper]:
@@ -114,10 +107,7 @@ class Library:
         if not unknown:
             return given
         rows = self._current()
-        bare = [None] * len(unknown)
-        vectors = (
-            self._encoder.encode([p.abstract or "" for p in unknown]) if self._encoder else bare
-        )
+        vectors = self.encoder.encode([p.abstract or "" for p in unknown])
         found = {
             p.id: recognise(rows, p.abstract or "", vector)
             for p, vector in zip(unknown, vectors, strict=True)
@@ -136,30 +126,42 @@ class Library:
         found = query.limit(None).to_arrow().sort_by("id")
         return (paper_from_json(json.loads(text)) for text in found["record"].to_pylist())
 
-    @property
-    def encoder(self) -> str | None:
-        """Which encoder gives the vectors, and where it comes from; None without one."""
-        return self._encoder.origin if self._encoder else None
+    @cached_property
+    def encoder(self) -> encode.Encoder:
+        """What gives the vectors."""
+        return encode.load(self._name)
 
     @cached_property
-    def _encoder(self) -> encode.Encoder | None:
-        return self._load()
+    def _name(self) -> str:
+        """The encoder asked for, or else the one that the library was made with."""
+        kept = self._state().get("encoder")
+        return self._asked or (kept if kept in encode.NAMES else encode.DEFAULT)
 
     def _current(self) -> Table:
         """The table, brought up to date first where the catalog or the encoder has changed."""
         if self._is_current():
-            return table.opened(self.path)
+            return table.opened(self.path, self.encoder.width)
         with self._writing() as rows:
             return rows
 
     def _is_current(self) -> bool:
+        return self._state() == self._wanted()
+
+    def _wanted(self) -> dict[str, str]:
+        """What the table is to be made from."""
+        return {
+            "catalog": digest(self._root),
+            "encoder": self._name,
+            "vectors": encode.mark(self._name),
+        }
+
+    def _state(self) -> dict[str, str]:
+        """What the table was made from, nothing where that is not known."""
         try:
-            state = json.loads((self.path / "state.json").read_text(encoding="utf-8"))
+            state = json.loads((self.path / STATE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return False
-        if state.get("catalog") != digest(self._root):
-            return False
-        return bool(state.get("encoded")) or self._encoder is None
+            return {}
+        return state if isinstance(state, dict) else {}
 
     @contextmanager
     def _writing(self) -> Iterator[Table]:
@@ -167,9 +169,10 @@ class Library:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path / "lock", timeout=LOCK_SECONDS):
-                rows = table.opened(self.path)
+                rows = table.opened(self.path, self.encoder.width)
                 if not self._is_current():
                     self._rebuild(rows)
+                    rows = table.opened(self.path, self.encoder.width)
                 yield rows
         except Timeout:
             raise InputError(
@@ -195,14 +198,13 @@ class Library:
         have = rows.search().select(["key", "digest", "record", "found"]).limit(None).to_arrow()
         before = {row["key"]: row for row in have.to_pylist()}
         made = {row["key"]: row for row in self._rows(before.values())}
-        changed = [row for key, row in made.items() if not _same(row, before.get(key))]
-        if self._encoder is not None:
-            bare = rows.search().where("vector IS NULL").select(["key"]).limit(None).to_arrow()
-            late = set(bare["key"].to_pylist()) - {row["key"] for row in changed}
-            changed += [made[key] for key in late if key in made]
-        self._commit(rows, changed, before.keys() - made.keys())
-        state = {"catalog": digest(self._root), "encoded": self._encoder is not None}
-        write_whole(self.path / "state.json", json.dumps(state))
+        if self._state().get("vectors") == encode.mark(self._name):
+            changed = [row for key, row in made.items() if not _same(row, before.get(key))]
+            self._commit(rows, changed, before.keys() - made.keys())
+        else:
+            (self.path / STATE).unlink(missing_ok=True)  # who comes now waits for the end
+            table.replaced(self.path, self._encoded(list(made.values()), {}), self.encoder.width)
+        write_whole(self.path / STATE, json.dumps(self._wanted()))
 
     def _rows(self, before: Iterable[Row]) -> Iterator[Row]:
         """Rows of every paper and method: the catalog's, with the reader's on top."""
@@ -222,19 +224,19 @@ class Library:
             yield method_row(method, papers, words, implemented=runs)
 
     def _commit(self, rows: Table, changed: list[Row], gone: Iterable[str]) -> None:
-        table.commit(rows, self._encoded(rows, changed), list(gone))
+        known = table.vectors(rows, {row["digest"] for row in changed})
+        table.commit(rows, self._encoded(changed, known), list(gone))
 
-    def _encoded(self, rows: Table, changed: list[Row]) -> list[Row]:
-        if not changed or self._encoder is None:
-            return changed
-        known: dict[str, Any] = table.vectors(rows, {row["digest"] for row in changed})
+    def _encoded(self, changed: list[Row], known: Mapping[str, Any]) -> list[Row]:
+        """Rows with their vectors, where these are not known by the digest of the text."""
         late = (row for row in changed if row["digest"] not in known)
         texts = {row["digest"]: meaning(row["text"]) for row in late}
+        vectors = dict(known)
         if texts:
             with self._steps("encoding texts", len(texts)) as advance:
-                made = self._encoder.encode(list(texts.values()), advance)
-            known.update(zip(texts, made, strict=True))
-        return [{**row, "vector": known[row["digest"]]} for row in changed]
+                made = self.encoder.encode(list(texts.values()), advance)
+            vectors.update(zip(texts, made, strict=True))
+        return [{**row, "vector": vectors[row["digest"]]} for row in changed]
 
 
 def search(

