@@ -12,7 +12,7 @@ RUN := build/library
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: run test lint pytest test-native test-arm site bench clean
+.PHONY: run test lint pytest explore test-native test-arm site bench clean
 
 run: $(INSTALLED)
 	@$(BIN)/octavo --library $(RUN) ingest followed || test $$? -eq 3
@@ -32,6 +32,10 @@ lint: $(INSTALLED)
 
 pytest: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
+
+# Property tests draw the same examples each time. This draws new ones: run it after a change.
+explore: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --hypothesis-profile=explore
 
 # The kernels without Python. Every instruction set of this CPU against the generic files, between
 # pages without access; under AddressSanitizer and UBSan; on emulated older CPUs if qemu is here.

@@ -1,4 +1,4 @@
-"""What the tests of kernels share: each instruction set, each number of threads, and back again."""
+"""What the tests share: examples that repeat, each instruction set, each number of threads."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
 
 from octavo.kernels import backend, runtime
+
+# Drawn from the test's name, so that a run says the same twice; `make explore` draws afresh.
+settings.register_profile("fixed", derandomize=True)
+settings.register_profile("explore", print_blob=True)
+settings.load_profile("fixed")
 
 NATIVE = [name for name in runtime.backends() if name != runtime.REFERENCE]
 
