@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from octavo.catalog import Paper
 
@@ -28,7 +29,27 @@ def key(paper: Paper) -> str:
     return f"{surname}{paper.year or ''}{word}" if surname else paper.id
 
 
-def entry(paper: Paper) -> str:
+def keys(papers: Iterable[Paper]) -> dict[str, str]:
+    """A citation key for each paper, by id; where several would have one, a letter follows.
+
+    >>> keys([Paper("b", "Nets", ("A. Li",), year=2020), Paper("a", "Nets", ("B. Li",), year=2020)])
+    {'a': 'li2020netsa', 'b': 'li2020netsb'}
+    """
+    sharing: dict[str, list[str]] = {}
+    for paper in papers:
+        sharing.setdefault(key(paper), []).append(paper.id)
+    return {
+        paper_id: plain if len(ids) == 1 else plain + _letters(place)
+        for plain, ids in sharing.items()
+        for place, paper_id in enumerate(sorted(ids))
+    }
+
+
+def _letters(place: int) -> str:
+    return (_letters(place // 26 - 1) if place >= 26 else "") + chr(ord("a") + place % 26)
+
+
+def entry(paper: Paper, named: str) -> str:
     """The entry: ``@inproceedings`` where a conference is known, else ``@misc``."""
     authors = list(paper.authors) + (
         [] if paper.authors_complete or not paper.authors else ["others"]
@@ -48,7 +69,7 @@ def entry(paper: Paper) -> str:
     ]
     lines = [f"  {name} = {{{value}}}," for name, value in fields if value]
     kind = "inproceedings" if published else "misc"
-    return "\n".join([f"@{kind}{{{key(paper)},", *lines, "}"])
+    return "\n".join([f"@{kind}{{{named},", *lines, "}"])
 
 
 def _plain(value: str) -> str:

@@ -1,6 +1,7 @@
 """The static site: render the catalog, run MkDocs and Pagefind, put the result in place at once.
 
     catalog ──► build/docs (Markdown, SVG) ──► build/.site-next ──► Pagefind ──► build/site
+            └─► feeds, exports, twins of pages ───────┘
 
 The last step is a rename: a build that is killed leaves the site of before, never half of one.
 """
@@ -13,15 +14,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from octavo.errors import InputError
 from octavo.site import accents
+from octavo.site.doors import through
 from octavo.site.holdings import Holdings, gather
 from octavo.site.markup import Page, document
-from octavo.site.pages import compare, front, kernels, methods, papers, themes
+from octavo.site.pages import compare, data, front, kernels, methods, papers, themes
 
 HERE = Path(__file__).resolve().parent
 UNUSED = ("javascripts", "stylesheets", "images")  # of the theme below ours; no page asks for them
@@ -57,17 +60,19 @@ def build(out: Path, holdings: Holdings | None = None, say: Callable[[str], None
 
     Raises InputError when MkDocs or Pagefind refuse, with the first line they say.
     """
+    _need("mkdocs", "material", "pagefind", "html_to_markdown")
     start = time.perf_counter()
     held = holdings or gather()
     docs, ready, next_site = out / "docs", out / "site", out / f".site-next-{os.getpid()}"
     say("rendering the catalog")
-    count = render(held, docs)
-    mark = fingerprint(docs)
+    count, files = render(held, docs)
+    mark = fingerprint(docs, files)
     unchanged = (ready / STAMP).is_file() and (ready / STAMP).read_text() == mark
     if not unchanged:
         try:
             say(f"mkdocs over {count:,} pages")
             run_mkdocs(docs, next_site)
+            write(files, next_site)
             say("indexing for search")
             run_pagefind(next_site)
             (next_site / STAMP).write_text(mark)
@@ -87,21 +92,29 @@ def build(out: Path, holdings: Holdings | None = None, say: Callable[[str], None
 
 
 def all_pages(holdings: Holdings) -> Iterator[Page]:
-    """Every rendered page."""
-    for part in (front, themes, compare, methods, kernels, papers):
-        yield from part.pages(holdings)
+    """Every rendered page, with its doors."""
+    for part in (front, data, themes, compare, methods, kernels, papers):
+        for page in part.pages(holdings):
+            yield through.with_doors(page, holdings)
 
 
-def render(holdings: Holdings, docs: Path) -> int:
-    """Write every page, the hand-written ones and the theme colours; return how many pages."""
+class Rendered(NamedTuple):
+    """How many pages there are, and the files that stand beside them in the site, by path."""
+
+    pages: int
+    files: dict[str, bytes]
+
+
+def render(holdings: Holdings, docs: Path) -> Rendered:
+    """Write every page, the hand-written ones and the theme colours; make the files beside them."""
     shutil.rmtree(docs, ignore_errors=True)
     shutil.copytree(HERE / "docs", docs)
-    count = sum(1 for _ in docs.glob("*.md"))
-    for page in all_pages(holdings):
+    written = list(docs.glob("*.md"))
+    pages = list(all_pages(holdings))
+    for page in pages:
         path = docs / page.path / "index.md" if page.path else docs / "index.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(document(page), encoding="utf-8")
-        count += 1
     for method in holdings.implemented:
         module = holdings.module(method)
         assert module is not None
@@ -109,12 +122,27 @@ def render(holdings: Holdings, docs: Path) -> int:
     (docs / "assets").mkdir(exist_ok=True)
     sheet = accents.stylesheet(holdings.taxonomy.themes.values())
     (docs / "assets" / "themes.css").write_text(sheet, encoding="utf-8")
-    return count
+    files = dict(through.files(holdings, pages))
+    files |= {f"{guide.stem}/index.md": guide.read_bytes() for guide in written}
+    return Rendered(len(pages) + len(written), files)
 
 
-def fingerprint(docs: Path) -> str:
-    """Hash of all that goes into the site: the rendered pages, the theme, the settings."""
+def write(files: Mapping[str, bytes], target: Path) -> None:
+    """Put files at their paths below ``target``."""
+    made: set[Path] = set()
+    for name, content in files.items():
+        path = target / name
+        if path.parent not in made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made.add(path.parent)
+        path.write_bytes(content)
+
+
+def fingerprint(docs: Path, files: Mapping[str, bytes]) -> str:
+    """Hash of all that goes into the site: the rendered pages, the files, theme and settings."""
     digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(name.encode() + b"\0" + content)
     for base in (docs, HERE / "theme"):
         for path in sorted(p for p in base.rglob("*") if p.is_file()):
             digest.update(str(path.relative_to(base)).encode() + b"\0" + path.read_bytes())
@@ -125,7 +153,6 @@ def fingerprint(docs: Path) -> str:
 
 def run_mkdocs(docs: Path, target: Path) -> None:
     """MkDocs, strict, in this process; then drop what the theme below ours brought along."""
-    _need("mkdocs", "material", "pagefind")
     from mkdocs.commands.build import build as mkdocs_build
     from mkdocs.config import load_config
     from mkdocs.exceptions import MkDocsException

@@ -12,6 +12,7 @@ from typing import Any
 
 import octavo.catalog as catalog
 from octavo.catalog import Followed, Method, Paper, Result, Taxonomy
+from octavo.site import bibtex
 
 VERDICTS = ("holds", "trend only", "not reproduced")
 KERNEL_FILES = (".py", ".cpp")
@@ -22,7 +23,8 @@ class Holdings:
     """Papers, methods, vocabulary and runs, with the folders that hold the code.
 
     ``latest`` gives for each method the newest result of each of its claims, ``speeds`` for each
-    kernel its newest recorded run; ``models`` holds the newest run of whole models, if any.
+    kernel its newest recorded run; ``models`` holds the newest run of whole models, if any;
+    ``history`` every result of each method that has one.
     """
 
     papers: Mapping[str, Paper]
@@ -34,6 +36,7 @@ class Holdings:
     followed: tuple[Followed, ...] = ()
     speeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     models: Sequence[Mapping[str, Any]] = ()
+    history: Mapping[str, tuple[Result, ...]] = field(default_factory=dict)
 
     def module(self, method_id: str) -> Path | None:
         """The module that implements a method, if there is one."""
@@ -69,6 +72,11 @@ class Holdings:
             for paper in method.papers:
                 found[paper].append(method.id)
         return found
+
+    @cached_property
+    def citation_keys(self) -> dict[str, str]:
+        """BibTeX key of each paper, by id."""
+        return bibtex.keys(self.papers.values())
 
     @cached_property
     def papers_by_year(self) -> dict[int | None, list[Paper]]:
@@ -129,6 +137,7 @@ def gather(root: Path = catalog.ROOT) -> Holdings:
         followed=catalog.sources(root),
         speeds=_speeds(root),
         models=catalog.model_runs(root)[-1:],
+        history={m: runs for m in methods if (runs := tuple(catalog.results(m, root)))},
     )
 
 

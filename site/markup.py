@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from octavo.errors import InputError
@@ -19,6 +20,14 @@ from octavo.errors import InputError
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 CODE_SPAN = re.compile(r"(`{1,2})([^`]+)\1")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+class Door(NamedTuple):
+    """The same thing in another form: its name, where it lies from here, its media type."""
+
+    name: str
+    href: str
+    media: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,9 @@ class Page:
     meta: Mapping[str, str] = field(default_factory=dict)
     filters: Sequence[tuple[str, str]] = ()
     searchable: bool = False
+    doors: Sequence[Door] = ()
+    citation: Sequence[tuple[str, str]] = ()
+    linked_data: str = ""
 
 
 def text(value: object) -> str:
@@ -162,6 +174,30 @@ def tokens(page: Page) -> str:
     return f"<div hidden data-pagefind-ignore>{spans}</div>" if spans else ""
 
 
+def head(page: Page) -> str:
+    """What the page's head says to programs: citation tags, other forms, linked data."""
+    lines = [f'<meta name="{name}" content="{text(said)}">' for name, said in page.citation]
+    lines += [
+        f'<link rel="alternate" type="{door.media}" title="{text(door.name)}" '
+        f'href="{text(door.href)}">'
+        for door in page.doors
+    ]
+    if page.linked_data:
+        lines.append(f'<script type="application/ld+json">{page.linked_data}</script>')
+    return "\n".join(lines)
+
+
+def ways(page: Page) -> str:
+    """The row of other forms at the end of a page."""
+    links = "".join(f"<li>{link(d.href, d.name, type=d.media)}</li>" for d in page.doors)
+    if not links:
+        return ""
+    return (
+        '<nav class="ways" aria-label="This page in other forms" data-pagefind-ignore>'
+        f"<span>This page as</span><ul>{links}</ul></nav>\n"
+    )
+
+
 def document(page: Page) -> str:
     """The Markdown file of a page: front matter, then one block of HTML."""
     front = {
@@ -170,8 +206,9 @@ def document(page: Page) -> str:
         "accent": page.theme or "",
         "section": page.section,
         "generated": True,
+        "head": head(page),
     }
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items()]
     body = ' data-pagefind-body=""' if page.searchable else ' data-pagefind-ignore="all"'
-    head = "\n".join(["---", *lines, "---"])
-    return f'{head}\n\n<div class="leaf"{body}>\n{tokens(page)}{page.body}\n</div>\n'
+    top = "\n".join(["---", *lines, "---"])
+    return f'{top}\n\n<div class="leaf"{body}>\n{tokens(page)}{page.body}\n{ways(page)}</div>\n'

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from octavo.catalog import Method
 from octavo.site import ledger, plots, prose, source
+from octavo.site.doors import address
 from octavo.site.formulas import mathml
 from octavo.site.holdings import Holdings
 from octavo.site.markup import (
@@ -207,7 +208,26 @@ def _claims(method: Method, holdings: Holdings) -> str:
     if not method.claims:
         return ""
     below = ledger.provenance(method, holdings)
-    return ledger.claims_table(method.claims, runs) + f'<div class="provenance">{below}</div>'
+    return (
+        ledger.claims_table(method.claims, runs)
+        + f'<div class="provenance">{below}</div>'
+        + _badges(method)
+    )
+
+
+def _badges(method: Method) -> str:
+    """The badges of a method, and the line that puts each into a README."""
+    names = {f"{method.id}/badge.svg": method.name}
+    names |= {f"{method.id}/badges/{claim.id}.svg": claim.id for claim in method.claims}
+    here = address.page(f"methods/{method.id}")
+    items = "".join(
+        f'<li><img src="{text(path.removeprefix(method.id + "/"))}" alt="{text(name)}" '
+        'height="20" loading="lazy">'
+        + command(f"[![{name}]({address.file('methods/' + path)})]({here})")
+        + "</li>"
+        for path, name in names.items()
+    )
+    return f'<details class="badges"><summary>Badges</summary><ul>{items}</ul></details>'
 
 
 def _plots(method: Method, holdings: Holdings) -> str:
@@ -230,7 +250,7 @@ def _papers(method: Method, holdings: Holdings, path: str) -> str:
     known = [holdings.papers[p] for p in method.papers if p in holdings.papers]
     return "".join(
         f'<div class="entries lone">{paper_pages.entry(p, holdings, path)}</div>'
-        + paper_pages.citation(p)
+        + paper_pages.citation(p, holdings)
         for p in known
     )
 

@@ -150,7 +150,7 @@ def one(paper: Paper, holdings: Holdings) -> Page:
         + "</aside></div>"
         + section("Tags", _tags(paper, holdings, up), "tags", "narrow")
         + section("Where it was found", _provenance(paper), "provenance", "narrow")
-        + section("BibTeX", citation(paper), "bibtex", "narrow")
+        + section("BibTeX", citation(paper, holdings), "bibtex", "narrow")
     )
     filters = [("kind", "Paper"), *(("theme", holdings.taxonomy.themes[t].name) for t in themes)]
     filters += [("year", str(paper.year))] if paper.year else []
@@ -172,9 +172,9 @@ def themes_of(paper: Paper, holdings: Holdings) -> list[str]:
     return list(dict.fromkeys(t for t in found if t in vocabulary.themes))
 
 
-def citation(paper: Paper) -> str:
+def citation(paper: Paper, holdings: Holdings) -> str:
     """The BibTeX entry with a copy button."""
-    made = bibtex.entry(paper)
+    made = bibtex.entry(paper, holdings.citation_keys[paper.id])
     return (
         f'<div class="cite" data-pagefind-ignore><pre tabindex="0">{text(made)}</pre>'
         f'<button type="button" class="copy" data-copy="{text(made)}">Copy</button></div>'
