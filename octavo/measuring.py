@@ -14,6 +14,10 @@ from octavo.terminal import Json, err, out, print_json
 Methods = Annotated[
     list[str] | None, typer.Argument(help="Methods, a kernel, `kernels`, `models` or `search`.")
 ]
+DATA = (
+    "Your data: PACKAGE.MODULE:ATTRIBUTE, cifar10:DIR, cifar100:DIR, images:DIR, glue:FILE or "
+    "datasets:NAME; then ?key=value&… for batch, count and more."
+)
 Seed = Annotated[int, typer.Option(help="First of three seeds.")]
 Quick = Annotated[bool, typer.Option("--quick", help="The small setting of each claim.")]
 
@@ -21,7 +25,7 @@ Quick = Annotated[bool, typer.Option("--quick", help="The small setting of each 
 def run(
     method: Annotated[str, typer.Argument(help="Id of a method, as in stripe-pruning.")],
     model: Annotated[str | None, typer.Option(help="Your model, PACKAGE.MODULE:ATTRIBUTE.")] = None,
-    data: Annotated[str | None, typer.Option(help="Your data, PACKAGE.MODULE:ATTRIBUTE.")] = None,
+    data: Annotated[str | None, typer.Option(help=DATA)] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting, key=value.")
     ] = None,
@@ -58,7 +62,7 @@ def _run_on(
     from octavo import own
     from octavo.reference_impls.compress import compress
 
-    batches = None if data is None else own.thing(data)
+    batches = None if data is None else own.data(data)
     small = compress(own.thing(model), method, data=batches, seed=seed, **own.settings(pairs))
     if save is not None:
         small.save(save)

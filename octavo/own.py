@@ -1,4 +1,4 @@
-"""The reader's own model and data, named on the command line as PACKAGE.MODULE:ATTRIBUTE."""
+"""The reader's own model and data, named as PACKAGE.MODULE:ATTRIBUTE; data by its place, too."""
 
 from __future__ import annotations
 
@@ -34,6 +34,17 @@ def thing(name: str) -> Any:
         raise InputError(f"{name!r}: {error}") from None
     makes = isinstance(value, type) or (callable(value) and hasattr(value, "__code__"))
     return value() if makes else value
+
+
+def data(name: str) -> Any:
+    """What stands at PACKAGE.MODULE:ATTRIBUTE, or a data set on disk, as in `cifar10:DIR`.
+
+    Raises:
+        InputError: no such thing, or files that are not what their form says.
+    """
+    from octavo.reference_impls.tasks import disk
+
+    return disk.load(name) if disk.known(name) else thing(name)
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:

