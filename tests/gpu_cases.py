@@ -98,6 +98,15 @@ def int8_case(device: str, m: int, n: int, k: int, x: Tensor) -> Case:
     return Case(f"int8 {m}x{n}x{k}", ours, int8_matmul.reference(x, codes, scales) + bias)
 
 
+def int8_static_case(device: str, x: Tensor) -> Case:
+    n, k, step = 70, x.shape[1], torch.tensor([0.01])
+    codes, scales = integers(-128, 128, n, k).char(), normal(n).abs()
+    packed = int8_matmul.pack(codes, scales)
+    here = [t.to(device) for t in (x, *packed[:2])]
+    ours = int8_gpu.int8_matmul(*here, None, n, k, step.to(device))
+    return Case("int8 static", ours, int8_matmul.reference(x, codes, scales, step))
+
+
 def hadamard_case(device: str, *shape: int) -> Case:
     x = normal(*shape)
     return Case(f"hadamard {shape}", hadamard_gpu.hadamard(x.to(device), 0.3),
@@ -182,6 +191,7 @@ def cases(device: str) -> Iterator[Case]:
     odd[1], odd[2, 7], odd[3, 9] = 0.0, torch.inf, torch.nan
     yield int8_case(device, 5, 70, 102, odd)
     yield int8_case(device, 65, 130, 200, normal(65, 200))
+    yield int8_static_case(device, odd)
     for shape in ((3, 1), (5, 2), (7, 128), (2, 3, 1024), (1, 16384)):
         yield hadamard_case(device, *shape)
     for groups, size, piece in ((48, 256, 8), (5, 10, 3), (3, 7, 300)):

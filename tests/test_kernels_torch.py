@@ -32,9 +32,11 @@ def books(size: int) -> Tensor:
     return torch.randn(12, size, 8, generator=torch.Generator().manual_seed(2)) / 10
 
 
+STEP = torch.tensor([2.0 / 127])  # two of a hundred normal numbers lie beyond
 MODULES: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     "int4": lambda: (modules.Int4Linear.from_dense(linear(), 32), torch.randn(5, 96)),
     "int8": lambda: (modules.Int8Linear.from_dense(linear()), torch.randn(2, 5, 96)),
+    "int8 static": lambda: (modules.Int8Linear.from_dense(linear(), STEP), torch.randn(5, 96)),
     "csr": lambda: (modules.CsrLinear.from_dense(linear()), torch.randn(5, 96)),
     "stripes": lambda: (
         modules.StripeConv2d.from_dense(conv(), stripes_kept()),
@@ -42,6 +44,10 @@ MODULES: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     ),
     "int4 conv": lambda: (modules.Int4Conv2d.from_dense(conv(), 48), torch.randn(2, 16, 9, 11)),
     "int8 conv": lambda: (modules.Int8Conv2d.from_dense(conv()), torch.randn(2, 16, 9, 11)),
+    "int8 static conv": lambda: (
+        modules.Int8Conv2d.from_dense(conv(), STEP),
+        torch.randn(2, 16, 9, 11),
+    ),
     "csr conv": lambda: (modules.CsrConv2d.from_dense(conv()), torch.randn(2, 16, 9, 11)),
     "pq": lambda: (modules.PqLinear.from_dense(linear(), books(16)), torch.randn(5, 96)),
     "pq 8 bit": lambda: (modules.PqLinear.from_dense(linear(), books(99)), torch.randn(5, 96)),
@@ -103,10 +109,12 @@ def test_module_copies_and_empty_batches(case: tuple[nn.Module, Tensor]) -> None
 OPERATIONS = {
     "int4": "int4_matmul",
     "int8": "int8_matmul",
+    "int8 static": "int8_matmul",
     "csr": "csr_spmm",
     "stripes": "stripe_conv2d",
     "int4 conv": "int4_conv2d",
     "int8 conv": "int8_conv2d",
+    "int8 static conv": "int8_conv2d",
     "csr conv": "csr_conv2d",
     "pq": "pq_matmul",
     "pq 8 bit": "pq_matmul",
@@ -122,10 +130,12 @@ def arguments(name: str, needs_grad: bool) -> tuple[Callable[..., Tensor], tuple
     tables, rest = {
         "int4": (2, packed[2:]),
         "int8": (2, packed[2:]),
+        "int8 static": (2, (*packed[2:], STEP)),
         "csr": (3, packed[3:]),
         "stripes": (3, (20, sizes)),
         "int4 conv": (2, (20, packed[-1], sizes)),
         "int8 conv": (2, (20, sizes)),
+        "int8 static conv": (2, (20, sizes, STEP)),
         "csr conv": (3, (20, packed[-1], sizes)),
         "pq": (2, packed[2:]),
         "pq 8 bit": (2, packed[2:]),

@@ -7,7 +7,11 @@
     c       codes          (N, K) int8
     s       scales         (N,) float32
     q, a    (inside)       activations quantized in the call, symmetric int8, by row
+    a       step           (1,) float32: of all rows, where it is known before (static)
 
+A step that is known, from activations seen before, spares each call one of two readings of x; what
+lies beyond 127 steps is held there. `calibrated_step` of runtime.activations gives the one that
+holds all.
 The sum is an exact 32-bit integer: |sum| <= K * 255 * 127 as it is accumulated, so K may be up to
 65,536. Every instruction set and thread count gives the same integers.
 Packed: `codes` (panels, K'/4, 64, 4) uint8, stored as code + 128; `scales` (panels, 1, 64) float32.
@@ -86,9 +90,11 @@ def unpack(packed: PackedInt8) -> tuple[Tensor, Tensor]:
     return codes, panels.scales_from_panels(packed.scales, packed.n)[:, 0]
 
 
-def reference(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
+def reference(x: Tensor, codes: Tensor, scales: Tensor, step: Tensor | None = None) -> Tensor:
     """The oracle, in torch: (..., K) -> (..., N)."""
-    q = activations.quantize_rows(x.reshape(-1, codes.shape[1]), codes.shape[1])
+    k, rows = codes.shape[1], x.reshape(-1, codes.shape[1])  # (M, K)
+    dynamic = activations.quantize_rows
+    q = dynamic(rows, k) if step is None else activations.quantize_by(rows, step)
     y = activations.integer_product(q, codes, scales.reshape(-1, 1))  # (M, N)
     return y.reshape(*x.shape[:-1], codes.shape[0])
 
@@ -96,47 +102,67 @@ def reference(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
 _eager = runtime.eager("int8_matmul")
 
 
-def int8_matmul(x: Tensor, packed: PackedInt8, bias: Tensor | None = None) -> Tensor:
+def int8_matmul(
+    x: Tensor, packed: PackedInt8, bias: Tensor | None = None, step: Tensor | None = None
+) -> Tensor:
     """Multiply x (..., K) float32 by the packed weight, add bias (N,): (..., N) float32.
 
+    `step` (1,) float32 is that of all activations, where it is known; None finds one a row.
+
     Raises:
-        InputError: x or bias of another dtype, device or shape.
+        InputError: x, bias or step of another dtype, device or shape; a step that is not positive.
+
+    >>> packed = pack(torch.tensor([[2]], dtype=torch.int8), torch.ones(1))
+    >>> int8_matmul(torch.tensor([[1.3]]), packed, step=torch.tensor([0.5])).tolist()
+    [[3.0]]
     """
-    if not is_compiling() and (y := _eager(x, bias, *packed)) is not None:
+    if not is_compiling() and (y := _eager(x, bias, *packed, step)) is not None:
         return y
     door.check_input("int8_matmul", x, bias, inner=packed.k, axis=-1, n=packed.n)
-    op: Tensor = torch.ops.octavo.int8_matmul(x, *packed[:2], bias, *packed[2:])
+    if step is not None:
+        door.check_step("int8_matmul", step, x)
+    op: Tensor = torch.ops.octavo.int8_matmul(x, *packed[:2], bias, *packed[2:], step)
     return op
 
 
-def _run(x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int, k: int) -> Tensor:
+def _run(
+    x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int, k: int,
+    step: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """One eager call on the backend in use."""
+    if runtime.is_native() and (y := _eager(x, bias, codes, scales, n, k, step)) is not None:
+        return y
+    door.check_step_value("int8_matmul", step)
     if not runtime.is_native():
-        y = reference(x, *unpack(PackedInt8(codes, scales, n, k)))
+        y = reference(x, *unpack(PackedInt8(codes, scales, n, k)), step)
         return y if bias is None else y + bias
-    if (short := _eager(x, bias, codes, scales, n, k)) is not None:
-        return short
     out = x.new_empty((*x.shape[:-1], n))
     bias = None if bias is None else bias.contiguous()
-    runtime.native.int8_matmul(x.contiguous(), codes, scales, bias, out, runtime.threads())
+    runtime.native.int8_matmul(x.contiguous(), codes, scales, bias, out, step, runtime.threads())
     return out
 
 
-def _fake(x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int, k: int) -> Tensor:
+def _fake(
+    x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int, k: int,
+    step: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """The shape of the answer, for tracing."""
     return x.new_empty((*x.shape[:-1], n))
 
 
 def _to_x(
-    grad: Tensor, x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int, k: int
-) -> Tensor:
-    """The gradient to x, as if activations were not rounded (straight through)."""
+    grad: Tensor, x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int, k: int,
+    step: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """The gradient to x, as if activations were not rounded (straight through), but where held."""
     whole, steps = unpack(PackedInt8(codes, scales, n, k))
-    return grad @ (whole * steps.unsqueeze(1)).to(grad.dtype)
+    to_x = grad @ (whole * steps.unsqueeze(1)).to(grad.dtype)
+    return to_x if step is None else to_x * (x.abs() <= activations.LEVELS * step)
 
 
 define(
-    "int8_matmul(Tensor x, Tensor codes, Tensor scales, Tensor? bias, int n, int k) -> Tensor",
+    "int8_matmul(Tensor x, Tensor codes, Tensor scales, Tensor? bias, int n, int k, "
+    "Tensor? step=None) -> Tensor",
     _run,
     _fake,
     to_x_and_bias(_to_x, bias_axis=-1),

@@ -16,6 +16,7 @@ from octavo.kernels.curves import curve
 from octavo.kernels.int8_matmul import PackedInt8, int8_matmul, pack
 from octavo.kernels.int8_matmul.convolution import int8_conv2d
 from octavo.kernels.peers import onnx_runtime, torch_quantized, xnnpack
+from octavo.kernels.runtime.activations import calibrated_step
 from octavo.kernels.timing import Call
 
 
@@ -24,7 +25,9 @@ def cases(quick: bool) -> Iterator[Case]:
     for size in (1024,) if quick else (1024, 4096):
         for rows in (1, 64) if quick else (1, 8, 64, 512):
             yield _product(rows, size)
+    yield _static(64, 1024)
     if not quick:
+        yield from (_static(rows, 4096) for rows in (1, 64, 512))
         yield _cold(4096)
     if "avx2" in runtime.backends() and not quick:
         yield _product(64, 4096)._replace(on="avx2", bar_id="K29-int8", limit=(), peers={})
@@ -77,6 +80,26 @@ def _product(rows: int, size: int) -> Case:
         },
         moved=bytes_of(packed) + 8.0 * x.numel(),
         bar_id=_bar(rows, size),
+        limit=("vnni", roofline.level(bytes_of(packed))),
+    )
+
+
+def _static(rows: int, size: int) -> Case:
+    """A step of the activations that is known, beside one found for each row."""
+    codes, scales, packed = _weight(size)
+    x = torch.randn(rows, size, generator=seeded(1))
+    step = calibrated_step(x)
+    return Case(
+        "int8_matmul",
+        f"{rows}x{size}x{size} static",
+        2.0 * rows * size * size,
+        partial(int8_matmul, x, packed, step=step),
+        {
+            **torch_quantized.int8_static(x, codes * 0.01, scales, float(step)),
+            "dynamic": partial(int8_matmul, x, packed),
+        },
+        moved=bytes_of(packed) + 8.0 * x.numel(),
+        bar_id="K1-static",
         limit=("vnni", roofline.level(bytes_of(packed))),
     )
 

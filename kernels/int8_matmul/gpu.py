@@ -25,8 +25,11 @@ FLIP = tl.constexpr(-2139062144)  # 0x80808080
 
 
 @triton.jit
-def quantize_rows_kernel(x, codes, steps, K, BLOCK: tl.constexpr):
-    """One program a row: its largest magnitude, then its codes. A row that is not finite: NaN."""
+def quantize_rows_kernel(x, known, codes, steps, K, HELD: tl.constexpr, BLOCK: tl.constexpr):
+    """One program a row: its largest magnitude, then its codes. A row that is not finite: NaN.
+
+    HELD: codes are by the known step, held to 127.
+    """
     row = tl.program_id(0).to(tl.int64)
     span = tl.arange(0, BLOCK)
     top = tl.zeros((BLOCK,), tl.float32)
@@ -34,13 +37,16 @@ def quantize_rows_kernel(x, codes, steps, K, BLOCK: tl.constexpr):
         v = tl.abs(tl.load(x + row * K + k + span, mask=k + span < K, other=0.0).to(tl.float32))
         top = tl.maximum(top, tl.where(v < float("inf"), v, float("inf")))
     most = tl.maximum(tl.max(top, 0), LEAST)
-    inverse = tl.div_rn(MOST, most)
+    step = tl.load(known) if HELD else tl.div_rn(most, MOST)
+    inverse = tl.div_rn(1.0, step) if HELD else tl.div_rn(MOST, most)
     for k in range(0, K, BLOCK):
         v = tl.load(x + row * K + k + span, mask=k + span < K, other=0.0).to(tl.float32)
-        code = (v * inverse + EVEN) - EVEN
+        v = v * inverse
+        if HELD:
+            v = tl.minimum(tl.maximum(v, -MOST), MOST)
+        code = (v + EVEN) - EVEN
         tl.store(codes + row * K + k + span, code.to(tl.int8), mask=k + span < K)
-    step = tl.where(most < float("inf"), tl.div_rn(most, MOST), float("nan"))
-    tl.store(steps + row, step)
+    tl.store(steps + row, tl.where(most < float("inf"), step, float("nan")))
 
 
 @triton.jit
@@ -78,28 +84,30 @@ def matmul_kernel(
     tl.store(place, y.to(out.dtype.element_ty), mask=(rows < M)[:, None] & (cols < N)[None, :])
 
 
-def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes (M, K) int8 and steps (M,) float32 of the rows of x (M, K)."""
+def quantize_rows(x: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Codes (M, K) int8 and steps (M,) float32 of the rows of x (M, K), by a known step (1,)."""
     m, k = x.shape
     codes = torch.empty(m, k, dtype=torch.int8, device=x.device)
     steps = torch.empty(m, dtype=torch.float32, device=x.device)
     block = min(triton.next_power_of_2(k), 4096)
     quantize_rows_kernel[(m,)](
-        x, codes, steps, k, BLOCK=block, num_warps=8 if block > 1024 else 4, enable_fp_fusion=False
-    )
+        x, known, codes, steps, k, HELD=known is not None, BLOCK=block,
+        num_warps=8 if block > 1024 else 4, enable_fp_fusion=False,
+    )  # fmt: skip
     return codes, steps
 
 
 def int8_matmul(
-    x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int, k: int
-) -> Tensor:
+    x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None, n: int, k: int,
+    step: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Multiply x (..., K) by packed codes and scales, add bias (N,): (..., N)."""
     rows = x.reshape(-1, k).contiguous()  # (M, K)
     m = len(rows)
     out = x.new_empty((*x.shape[:-1], n))
     if not out.numel():
         return out
-    q, steps = quantize_rows(rows)
+    q, steps = quantize_rows(rows, step)
     block_m, block_n, warps = (128, 128, 8) if m > 64 else (64, 64, 4) if m > 16 else (16, 64, 4)
     grid = (triton.cdiv(n, block_n), triton.cdiv(m, block_m))
     matmul_kernel[grid](

@@ -12,17 +12,35 @@ from octavo.kernels.timing import Call
 
 def int8(x: Tensor, weight: Tensor, scales: Tensor) -> dict[str, Call]:
     """Dynamically quantized products x (M, K) by weight (N, K) float32, scales (N,) of its rows."""
+    found: dict[str, Call] = {}
+    for engine in ("fbgemm", "onednn"):
+        if (table := _packed(engine, weight, scales)) is not None:
+            found[f"quantized {engine}"] = partial(torch.ops.quantized.linear_dynamic, x, table)
+    return found
+
+
+def int8_static(x: Tensor, weight: Tensor, scales: Tensor, step: float) -> dict[str, Call]:
+    """The same by a step of the activations that is known: float32 in, float32 out."""
+    table = _packed("fbgemm", weight, scales)
+    if table is None:
+        return {}
+    multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+    return {"quantized static fbgemm": partial(multiply, x, step, 128, table)}
+
+
+def _packed(engine: str, weight: Tensor, scales: Tensor) -> object | None:
+    """A weight (N, K) float32 with scales (N,) as an engine takes it; None without the engine."""
+    before = torch.backends.quantized.engine
+    if engine not in torch.backends.quantized.supported_engines:
+        return None
     zeros = torch.zeros(len(scales), dtype=torch.int64)
     whole = torch.quantize_per_channel(weight, scales.double(), zeros, 0, torch.qint8)
-    found: dict[str, Call] = {}
-    before = torch.backends.quantized.engine
-    for engine in ("fbgemm", "onednn"):
-        if engine in torch.backends.quantized.supported_engines:
-            torch.backends.quantized.engine = engine
-            table = torch.ops.quantized.linear_prepack(whole, None)
-            found[f"quantized {engine}"] = partial(torch.ops.quantized.linear_dynamic, x, table)
-    torch.backends.quantized.engine = before
-    return found
+    torch.backends.quantized.engine = engine
+    try:
+        table: object = torch.ops.quantized.linear_prepack(whole, None)
+    finally:
+        torch.backends.quantized.engine = before
+    return table
 
 
 def int4(x: Tensor, codes: Tensor, scales: Tensor, group: int) -> dict[str, Call]:

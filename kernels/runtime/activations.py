@@ -1,4 +1,4 @@
-"""Dynamic symmetric quantization of activations: in torch, what kernels do inside a call."""
+"""Symmetric quantization of activations: in torch, what kernels do inside a call."""
 
 from __future__ import annotations
 
@@ -31,6 +31,28 @@ def quantize_rows(x: Tensor, group: int) -> Quantized:
     top = torch.where(top.isfinite(), top, torch.nan)
     codes = (groups * (torch.full_like(top, LEVELS) / top).unsqueeze(-1)).round()
     return Quantized(codes, top / LEVELS)
+
+
+def quantize_by(x: Tensor, step: Tensor) -> Quantized:
+    """Quantize x (M, K) by one step, known before: code = round(x * (1 / step)), held to 127.
+
+    Ties go to the even code. A row that holds a NaN or an infinity is NaN.
+
+    >>> quantize_by(torch.tensor([[1.0, -0.75, 99.0]]), torch.tensor([0.5])).codes.tolist()
+    [[[2.0, -2.0, 127.0]]]
+    """
+    codes = (x * (torch.ones_like(step) / step)).clamp(-LEVELS, LEVELS).round()
+    steps = torch.where(x.isfinite().all(-1, keepdim=True), step.view(1, 1), torch.nan)
+    return Quantized(codes.unsqueeze(1), steps)
+
+
+def calibrated_step(x: Tensor) -> Tensor:
+    """The step (1,) float32 that holds all of x, for activations like these.
+
+    >>> calibrated_step(torch.tensor([[127.0, -254.0]])).tolist()
+    [2.0]
+    """
+    return (x.detach().abs().amax().clamp(min=TINY) / LEVELS).view(1).float()
 
 
 def integer_product(q: Quantized, codes: Tensor, scales: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ struct IntegerKind {
 struct IntegerWeight {
   View codes, scales, bias;
   size_t group;           // inputs a group, 0 for a whole row
+  float step = 0;         // of the activations, 0 to find one a row and group
 };
 
 inline IntegerWeight integer_weight(nanobind::handle codes, nanobind::handle scales,
@@ -32,7 +33,7 @@ inline void multiply(const IntegerKind& kind, const float* x, const Geometry* pa
   check(!w.bias.data || w.bias.count() == int64_t(n), "bias does not fit out");
   integer_matmul(kind.kernel, {x, patches, m, k, n, padded, groups == 1 ? padded : w.group, groups,
                                panel_bytes, w.codes.as<uint8_t>(), w.scales.as<float>(),
-                               w.bias.as<float>(), out.as<float>(), threads});
+                               w.bias.as<float>(), out.as<float>(), threads, w.step});
 }
 
 // out (m, n) = x (m, k) times the packed weight, plus bias.

@@ -29,6 +29,35 @@ def check_input(op: str, x: Tensor, bias: Tensor | None, *, inner: int, axis: in
         )
 
 
+def check_step(op: str, step: Tensor, x: Tensor) -> None:
+    """Check that a step of the activations is one float32 where x is; its value is not read.
+
+    Raises:
+        InputError: it is not, or asks for a gradient.
+    """
+    if step.dtype != torch.float32 or step.numel() != 1 or step.device != x.device:
+        raise InputError(
+            f"{op}: step is {step.dtype} {tuple(step.shape)} on {step.device}; it must be one "
+            f"float32 on {x.device}: largest magnitude / 127, or None to find one a row"
+        )
+    if step.requires_grad:
+        raise InputError(f"{op}: step asks for a gradient and gets none; pass step.detach()")
+
+
+def check_step_value(op: str, step: Tensor | None) -> None:
+    """Check the value of a step of the activations.
+
+    Raises:
+        InputError: not a positive number, or too small to divide by.
+    """
+    least = torch.finfo(torch.float32).tiny
+    if step is not None and not least <= float(step) < float("inf"):
+        raise InputError(
+            f"{op}: step is {float(step):g}; it must be a number from {least:.2g} on: "
+            "largest magnitude / 127"
+        )
+
+
 def check_home(op: str, name: str, x: Tensor) -> None:
     """Check that x lies where the operation runs, in a type that it takes there.
 

@@ -40,15 +40,6 @@ nb::object ask(PyObject* function) {
 
 bool zero(PyObject* count) { return PyLong_AsLong(ask(count).ptr()) == 0; }
 
-// Whether the tensor is torch's own and wants no gradient.
-bool plain(nb::handle tensor) {
-  const auto* type = reinterpret_cast<PyObject*>(Py_TYPE(tensor.ptr()));
-  if (type != torch().tensor && type != torch().parameter) return false;
-  const nb::object asks = nb::steal(PyObject_GetAttr(tensor.ptr(), torch().requires_grad));
-  if (!asks.is_valid()) throw nb::python_error();
-  return asks.ptr() == Py_False || ask(torch().grad_mode).ptr() == Py_False;
-}
-
 nb::object empty(const View& x, size_t n) {
   PyObject* words[10];
   size_t count = 0;
@@ -62,6 +53,14 @@ nb::object empty(const View& x, size_t n) {
 }
 
 }  // namespace
+
+bool plain(nb::handle tensor) {
+  const auto* type = reinterpret_cast<PyObject*>(Py_TYPE(tensor.ptr()));
+  if (type != torch().tensor && type != torch().parameter) return false;
+  const nb::object asks = nb::steal(PyObject_GetAttr(tensor.ptr(), torch().requires_grad));
+  if (!asks.is_valid()) throw nb::python_error();
+  return asks.ptr() == Py_False || ask(torch().grad_mode).ptr() == Py_False;
+}
 
 nb::object short_answer(nb::handle x, nb::handle bias, size_t n, size_t k) {
   View rows, added;

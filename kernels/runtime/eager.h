@@ -11,6 +11,9 @@ namespace octavo {
 // that traces or watches. Else None, and nothing is said: the long way knows what is wrong.
 nanobind::object short_answer(nanobind::handle x, nanobind::handle bias, size_t n, size_t k);
 
+// Whether a tensor is torch's own and wants no gradient.
+bool plain(nanobind::handle tensor);
+
 int threads_of_torch();
 
 }  // namespace octavo

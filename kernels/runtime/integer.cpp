@@ -35,7 +35,7 @@ void integer_matmul(const IntegerKernel& kernel, const IntegerCall& call) {
   parallel(call.threads, call.m * call.k / 4e3, tiles, [&](size_t tile) {
     const size_t r = first(tile), rows = first(tile + 1) - r, at = r * call.groups;
     kernel.quantize({rows_of(call, r, rows), rows, call.k, call.padded, call.group, call.groups,
-                     codes + r * row_bytes, steps + at, sums + at});
+                     codes + r * row_bytes, steps + at, sums + at, call.step});
   });
 
   const size_t panels = (call.n + kColumns - 1) / kColumns;

@@ -29,6 +29,7 @@ struct Activations {
   void* codes;
   float* steps;
   int32_t* sums;
+  float step;             // of every row where the caller gave one, else 0: rows find their own
 };
 
 struct IntegerKernel {
@@ -46,6 +47,7 @@ struct IntegerCall {
   const float *scales, *bias;
   float* out;
   int threads;
+  float step = 0;             // of the activations, 0 to find one a row and group
 };
 
 // out (m, n) = quantized(x) times the packed weight, plus bias.

@@ -21,6 +21,11 @@ class Packed(nn.Module):
             self.register_buffer(name, table)
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
 
+    def _hold_step(self, step: Tensor | None) -> None:
+        """Register the step (1,) of the activations, or None."""
+        held = None if step is None else step.detach().clone().reshape(1)
+        self.register_buffer("step", held)
+
     def bytes_on_disk(self) -> int:
         """Bytes of everything in the state: codes or values, scales, indices, bias."""
         return sum(tensor.nbytes for tensor in self.state_dict().values())

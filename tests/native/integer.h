@@ -37,7 +37,8 @@ inline void check_integer(const octavo::IntegerKernel& kernel, Case& c, IntegerF
   if (exact) std::fill(scales, scales + panels * groups * 64, 0.5f);
   const float* bias = c.chance(2) ? (exact ? c.whole_floats(n, 9) : c.floats(n)) : nullptr;
   float* out = c.answer<float>(m * n, exact || groups == 1 ? 0 : 1e-6);
+  const float step = groups > 1 || c.chance(2) ? 0 : exact ? 1 : 0.01f;
   const float* rows = patches ? octavo::pad_images(g, x, images, 2, c.threads) : x;
   octavo::integer_matmul(kernel, {rows, patches ? &g : nullptr, m, k, n, padded, group, groups,
-                                  panel_bytes, codes, scales, bias, out, c.threads});
+                                  panel_bytes, codes, scales, bias, out, c.threads, step});
 }
