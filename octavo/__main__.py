@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from octavo import measuring
+from octavo import mcp, measuring
 from octavo.errors import InputError, NothingNew
 from octavo.terminal import Json, err, out, print_json
 
@@ -117,6 +117,7 @@ def search(
 app.command()(measuring.run)
 app.command()(measuring.bench)
 app.command()(measuring.crossover)
+app.command("mcp")(mcp.serve)
 
 site_app = typer.Typer(help="The static site.", no_args_is_help=True)
 app.add_typer(site_app, name="site")
