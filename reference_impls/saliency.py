@@ -28,7 +28,7 @@ By hand: the output is -1, so g = (-1, -1), H = ((1, 1), (1, 1)), H g = (-2, -2)
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +69,19 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     if not found:
         raise InputError("the model has no Conv or Linear layer with a weight of its own to prune")
     return found
+
+
+def inner(model: nn.Module, exclude: Sequence[str]) -> dict[str, nn.Parameter]:
+    """The prunable weights without the layers at the paths of `exclude`, such as a task's head.
+
+    Raises:
+        InputError: a path of `exclude` is no prunable layer, or nothing is left.
+    """
+    found = prunable(model)
+    unknown = [path for path in exclude if path not in found]
+    if unknown or len(set(exclude)) == len(found):
+        raise InputError(f"exclude={list(exclude)}; allowed are some of {', '.join(found)}")
+    return {path: w for path, w in found.items() if path not in exclude}
 
 
 def tied(model: nn.Module) -> dict[str, tuple[str, ...]]:

@@ -92,6 +92,11 @@ def steps(done: float) -> float:
     return 0.01 if done >= 0.75 else 0.1 if done >= 0.5 else 1.0
 
 
+def linear(done: float) -> float:
+    """The rate falls to zero in a straight line, as in fine-tuning."""
+    return 1.0 - done
+
+
 def sgd(net: nn.Module, lr: float, weight_decay: float = 5e-4) -> torch.optim.SGD:
     """Nesterov SGD with momentum 0.9 over all that asks for a gradient."""
     wanted = [p for p in net.parameters() if p.requires_grad]
