@@ -18,14 +18,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from octavo.reference_impls.inputs import Batch, evaluating
+from octavo.reference_impls.masking import Held, Patterns
 from octavo.reference_impls.plan import Layers, Plan
 from octavo.reference_impls.tasks import sentences
+from octavo.reference_impls.training import epochs, linear
 
 PACKAGES = ("torch", "numpy", "scipy", "sklearn", "skimage", "networkx", "matplotlib")
 BATCH, LENGTH = 16, 16
@@ -81,8 +83,18 @@ def adam(net: Reader) -> torch.optim.Optimizer:
     """Adam over the blocks, and the head at a rate of its own."""
     head = {id(p) for p in net.head.parameters()}
     blocks = [p for p in net.parameters() if p.requires_grad and id(p) not in head]
-    groups = [{"params": blocks}, {"params": list(net.head.parameters()), "lr": HEAD_LR}]
+    groups: list[dict[str, Any]] = [{"params": blocks}]
+    groups.append({"params": list(net.head.parameters()), "lr": HEAD_LR})
     return torch.optim.Adam(groups, lr=LR)
+
+
+def tune(net: nn.Module, data: Sequence[Batch], kept: Patterns) -> None:
+    """Train a reader in place for one pass of the data, what is not kept at zero."""
+    assert isinstance(net, Reader)
+    held = Held(net, kept)
+    held()
+    for _ in epochs(net, data, 1, adam(net), rate=linear, after_step=held):
+        pass
 
 
 def score(net: nn.Module, task: Task) -> float:
@@ -172,7 +184,7 @@ def _classified(parts: Sequence[Sequence[tuple[str, int]]], classes: int) -> Tas
     made: list[list[Batch]] = []
     for part in parts:
         texts = sentences.tokenised([t for t, _ in part], _encoder().tokenizer, BATCH, LENGTH)
-        targets = torch.tensor([y for _, y in part]).split(BATCH)
+        targets = torch.split(torch.tensor([y for _, y in part]), BATCH)
         made.append([Batch(x, y) for x, y in zip(texts, targets, strict=True)])
     return Task(made[0], made[1], classes)
 
