@@ -193,17 +193,42 @@ def test_the_short_way_is_for_plain_calls_and_gives_the_same(op: str) -> None:
     x, bias = torch.randn(2, 3, 64), torch.randn(5)
     for b in (None, bias, torch.nn.Parameter(bias, requires_grad=False)):
         expected = getattr(torch.ops.octavo, op)(x, *tables, b, *sizes)
-        y = short(x, b, *packed)
+        y = short(x, b, packed)
         assert y is not None
         assert type(y) is Tensor
         assert torch.equal(y, expected)
     wants = x.clone().requires_grad_()
     strided = x.transpose(0, 1)
     for unusual in (wants, x.double(), x[..., :32], strided, x.to("meta"), x.as_subclass(Own)):
-        assert short(unusual, None, *packed) is None
+        assert short(unusual, None, packed) is None
     for unusual in (bias[:4], bias.double(), bias.clone().requires_grad_()):
-        assert short(x, unusual, *packed) is None
+        assert short(x, unusual, packed) is None
     with torch.no_grad():
-        assert short(wants, None, *packed) is not None
+        assert short(wants, None, packed) is not None
     with Watching():
-        assert short(x, None, *packed) is None
+        assert short(x, None, packed) is None
+
+
+@needs_native
+@pytest.mark.parametrize("op", ["csr_spmm", "int2_matmul", "int4_matmul", "int8_matmul"])
+def test_registered_products_take_what_torch_gives_them(op: str) -> None:
+    packed = packed_of_each()[op]
+    tables = [part for part in packed if isinstance(part, Tensor)]
+    sizes = [part for part in packed if not isinstance(part, Tensor)]
+    call, x, bias = getattr(torch.ops.octavo, op), torch.randn(2, 3, 64), torch.randn(5)
+    y = call(x, *tables, bias, *sizes)
+    for way in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        with way():
+            assert torch.equal(call(x, *tables, bias, *sizes), y)
+            strided = x.transpose(0, 1).contiguous().transpose(0, 1)
+            assert torch.equal(call(strided, *tables, bias, *sizes), y)
+            assert call(x[:0], *tables, None, *sizes).shape == (0, 3, 5)
+            for wrong in ((x.double(), *tables), (x[..., :32], *tables), (x, *tables[::-1])):
+                with pytest.raises((ValueError, RuntimeError)):
+                    call(*wrong, bias, *sizes)
+    assert torch.equal(torch.func.vmap(lambda row: call(row, *tables, bias, *sizes))(x), y)
+    wants = x.clone().requires_grad_()
+    call(wants, *tables, bias, *sizes).sum().backward()
+    assert wants.grad is not None
+    with torch.no_grad():
+        assert not call(wants, *tables, bias, *sizes).requires_grad

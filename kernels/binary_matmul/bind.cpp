@@ -16,13 +16,13 @@ constexpr double kFloatsPerMicrosecond = 3e3;
 
 void call(nb::handle x, nb::handle codes, nb::handle scales, nb::handle bias, nb::handle out,
           int threads) {
-  multiply_rows({binary_matmul_in_use(), kWord, 8}, view(x, 'f', 4),
+  multiply_into({binary_matmul_in_use(), kWord, 8}, view(x, 'f', 4),
                 integer_weight(codes, scales, bias, 0), view(out, 'f', 4), threads);
 }
 
 void call_signs(nb::handle x, nb::handle codes, nb::handle scales, nb::handle bias, nb::handle out,
                 int threads) {
-  multiply_rows({xnor_matmul_in_use().floats, kWord, 8}, view(x, 'f', 4),
+  multiply_into({xnor_matmul_in_use().floats, kWord, 8}, view(x, 'f', 4),
                 integer_weight(codes, scales, bias, 0), view(out, 'f', 4), threads);
 }
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.compiler import is_compiling
+from torch.compiler import is_dynamo_compiling
 
 from octavo.errors import InputError
 from octavo.kernels import runtime
@@ -112,7 +112,7 @@ def csr_spmm(x: Tensor, packed: PackedCsr, bias: Tensor | None = None) -> Tensor
     Raises:
         InputError: x or bias of another dtype, device or shape.
     """
-    if not is_compiling() and (y := _eager(x, bias, *packed)) is not None:
+    if not is_dynamo_compiling() and (y := _eager(x, bias, packed)) is not None:
         return y
     door.check_input("csr_spmm", x, bias, inner=packed.k, axis=-1, n=packed.n)
     op: Tensor = torch.ops.octavo.csr_spmm(x, *packed[:3], bias, *packed[3:])
@@ -127,7 +127,7 @@ def _run(
     if not runtime.is_native():
         y = reference(x, unpack(PackedCsr(values, columns, starts, n, k, block)))
         return y if bias is None else y + bias
-    if (short := _eager(x, bias, values, columns, starts, n, k, block)) is not None:
+    if (short := _eager(x, bias, (values, columns, starts, n, k, block))) is not None:
         return short
     out = x.new_empty((*x.shape[:-1], n))
     bias = None if bias is None else bias.contiguous()

@@ -19,23 +19,23 @@ Csr weight(size_t n, size_t k, const View& values, const View& columns, const Vi
           starts.as<int32_t>(), bias.as<float>()};
 }
 
-void call(nb::handle x_, nb::handle values_, nb::handle columns_, nb::handle starts_,
-          nb::handle bias_, nb::handle out_, size_t block, int threads) {
-  const View x = view(x_, 'f', 4), values = view(values_, 'f', 4), columns = view(columns_, 'u', 1);
-  const View starts = view(starts_, 'i', 4), bias = view(bias_, 'f', 4), out = view(out_, 'f', 4);
-  if (!out.count()) return;
-  const size_t m = out.count() / out.last();
-  const Csr w = weight(out.last(), x.last(), values, columns, starts, bias, block);
-  check(x.count() == int64_t(m * w.k), "x and out differ in rows");
-  nb::gil_scoped_release free;
-  csr_spmm(csr_spmm_in_use(), w, x.as<float>(), m, out.as<float>(), threads);
+void run(const Operands& o) {
+  const Csr w = weight(o.n(), o.k(), o.tables[0], o.tables[1], o.tables[2], o.bias, o.sizes[2]);
+  check(o.x.count() == int64_t(o.rows() * w.k), "x and out differ in rows");
+  csr_spmm(csr_spmm_in_use(), w, o.x.as<float>(), o.rows(), o.out.as<float>(), o.threads);
 }
 
-nb::object eager(nb::handle x, nb::handle bias, nb::handle values, nb::handle columns,
-                 nb::handle starts, size_t n, size_t k, size_t block) {
-  nb::object out = short_answer(x, bias, n, k);
-  if (!out.is_none()) call(x, values, columns, starts, bias, out, block, threads_of_torch());
-  return out;
+constexpr Product kProduct = {"csr_spmm", 3, {{'f', 4}, {'u', 1}, {'i', 4}}, 3, false, run};
+
+void call(nb::handle x_, nb::handle values, nb::handle columns, nb::handle starts, nb::handle bias,
+          nb::handle out_, size_t block, int threads) {
+  const View x = view(x_, 'f', 4), out = view(out_, 'f', 4);
+  if (!out.count()) return;
+  const Operands o = {x, view(bias, 'f', 4), out, {},
+                      {view(values, 'f', 4), view(columns, 'u', 1), view(starts, 'i', 4)},
+                      {size_t(out.last()), size_t(x.last()), block}, threads};
+  nb::gil_scoped_release free;
+  run(o);
 }
 
 void convolve(nb::handle x_, nb::handle values_, nb::handle columns_, nb::handle starts_,
@@ -55,7 +55,7 @@ void convolve(nb::handle x_, nb::handle values_, nb::handle columns_, nb::handle
 void bind_csr_spmm(nb::module_& m) {
   const nb::arg must;
   const auto maybe = nb::arg().none();
-  m.def("csr_spmm_eager", eager, must, maybe, must, must, must, must, must, must);
+  bind_product<kProduct>(m);
   m.def("csr_spmm", call, must, must, must, must, maybe, must, must, must);
   m.def("csr_conv2d", convolve, must, must, must, must, maybe, must, must, must, must);
 }

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.compiler import is_compiling
+from torch.compiler import is_dynamo_compiling
 
 from octavo.errors import InputError
 from octavo.kernels import runtime
@@ -104,7 +104,7 @@ def int2_matmul(x: Tensor, packed: PackedInt2, bias: Tensor | None = None) -> Te
     Raises:
         InputError: x or bias of another dtype, device or shape.
     """
-    if not is_compiling() and (y := _eager(x, bias, *packed)) is not None:
+    if not is_dynamo_compiling() and (y := _eager(x, bias, packed)) is not None:
         return y
     door.check_input("int2_matmul", x, bias, inner=packed.k, axis=-1, n=packed.n)
     op: Tensor = torch.ops.octavo.int2_matmul(x, *packed[:2], bias, *packed[2:])
@@ -118,7 +118,7 @@ def _run(
     if not runtime.is_native():
         y = reference(x, *unpack(PackedInt2(codes, scales, n, k, group)), group)
         return y if bias is None else y + bias
-    if (short := _eager(x, bias, codes, scales, n, k, group)) is not None:
+    if (short := _eager(x, bias, (codes, scales, n, k, group))) is not None:
         return short
     out = x.new_empty((*x.shape[:-1], n))
     bias = None if bias is None else bias.contiguous()

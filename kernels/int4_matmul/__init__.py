@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.compiler import is_compiling
+from torch.compiler import is_dynamo_compiling
 
 from octavo.errors import InputError
 from octavo.kernels import runtime
@@ -101,7 +101,7 @@ def int4_matmul(x: Tensor, packed: PackedInt4, bias: Tensor | None = None) -> Te
     Raises:
         InputError: x or bias of another dtype, device or shape.
     """
-    if not is_compiling() and (y := _eager(x, bias, *packed)) is not None:
+    if not is_dynamo_compiling() and (y := _eager(x, bias, packed)) is not None:
         return y
     door.check_input("int4_matmul", x, bias, inner=packed.k, axis=-1, n=packed.n)
     op: Tensor = torch.ops.octavo.int4_matmul(x, *packed[:2], bias, *packed[2:])
@@ -115,7 +115,7 @@ def _run(
     if not runtime.is_native():
         y = reference(x, *unpack(PackedInt4(codes, scales, n, k, group)), group)
         return y if bias is None else y + bias
-    if (short := _eager(x, bias, codes, scales, n, k, group)) is not None:
+    if (short := _eager(x, bias, (codes, scales, n, k, group))) is not None:
         return short
     out = x.new_empty((*x.shape[:-1], n))
     bias = None if bias is None else bias.contiguous()

@@ -154,12 +154,12 @@ def _calls() -> Iterator[Case]:
             "registered operator",
             partial(torch.ops.octavo.int4_matmul.default, x, *packed[:2], bias, *packed[2:]),
         ),
-        "": ("function", partial(int4_matmul, x, packed, bias)),
+        "K28-function": ("function", partial(int4_matmul, x, packed, bias)),
     }
     small = torch.ones(1, 8)
     for bar_id, (name, call) in ways.items():
         peers: dict[str, Call] = {"linear float32": partial(F.linear, x, small, bias)}
-        yield Case("int4_matmul", f"1x8x1, {name}", 16.0, call, peers, bar_id=bar_id or None)
+        yield Case("int4_matmul", f"1x8x1, {name}", 16.0, call, peers, bar_id=bar_id)
 
 
 def _threads(rows: int, size: int, loaded: bool) -> Case:

@@ -12,7 +12,7 @@ IntegerKind kind() { return {int4_matmul_in_use(), 8, 2}; }
 
 void call(nb::handle x, nb::handle codes, nb::handle scales, nb::handle bias, nb::handle out,
           size_t group, int threads) {
-  multiply_rows(kind(), view(x, 'f', 4), integer_weight(codes, scales, bias, group),
+  multiply_into(kind(), view(x, 'f', 4), integer_weight(codes, scales, bias, group),
                 view(out, 'f', 4), threads);
 }
 
@@ -28,19 +28,16 @@ void convolve(nb::handle x_, nb::handle codes, nb::handle scales, nb::handle bia
   multiply(kind(), images, &g, x.shape[0] * g.pixels(), g.patch(), w, out, threads);
 }
 
-nb::object eager(nb::handle x, nb::handle bias, nb::handle codes, nb::handle scales, size_t n,
-                 size_t k, size_t group) {
-  nb::object out = short_answer(x, bias, n, k);
-  if (!out.is_none()) call(x, codes, scales, bias, out, group, threads_of_torch());
-  return out;
-}
+void run(const Operands& o) { multiply_rows(kind(), o, o.sizes[2]); }
+
+constexpr Product kProduct = {"int4_matmul", 2, {{'u', 1}, {'f', 4}}, 3, false, run};
 
 }  // namespace
 
 void bind_int4_matmul(nb::module_& m) {
   const nb::arg must;
   const auto maybe = nb::arg().none();
-  m.def("int4_matmul_eager", eager, must, maybe, must, must, must, must, must);
+  bind_product<kProduct>(m);
   m.def("int4_matmul", call, must, must, must, maybe, must, must, must);
   m.def("int4_conv2d", convolve, must, must, must, maybe, must, must, must, must);
 }

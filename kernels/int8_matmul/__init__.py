@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.compiler import is_compiling
+from torch.compiler import is_dynamo_compiling
 
 from octavo.errors import InputError
 from octavo.kernels import runtime
@@ -116,7 +116,7 @@ def int8_matmul(
     >>> int8_matmul(torch.tensor([[1.3]]), packed, step=torch.tensor([0.5])).tolist()
     [[3.0]]
     """
-    if not is_compiling() and (y := _eager(x, bias, *packed, step)) is not None:
+    if not is_dynamo_compiling() and (y := _eager(x, bias, packed, step)) is not None:
         return y
     door.check_input("int8_matmul", x, bias, inner=packed.k, axis=-1, n=packed.n)
     if step is not None:
@@ -130,7 +130,7 @@ def _run(
     step: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """One eager call on the backend in use."""
-    if runtime.is_native() and (y := _eager(x, bias, codes, scales, n, k, step)) is not None:
+    if runtime.is_native() and (y := _eager(x, bias, (codes, scales, n, k), step)) is not None:
         return y
     door.check_step_value("int8_matmul", step)
     if not runtime.is_native():

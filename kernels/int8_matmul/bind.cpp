@@ -1,5 +1,3 @@
-#include <cfloat>
-
 #include "runtime/bind_geometry.h"
 #include "runtime/bind_integer.h"
 
@@ -12,26 +10,18 @@ namespace {
 
 IntegerKind kind() { return {int8_matmul_in_use(), 4, 1}; }
 
-// The step of the activations; 0 for None. False where it is no step: one float32, not below the
-// smallest normal number, finite.
-bool step_fits(nb::handle given, float* step) {
-  View held;
-  *step = 0;
-  if (given.is_none()) return true;
-  if (!fits(given, 'f', 4, &held) || held.count() != 1) return false;
-  *step = *held.as<float>();
-  return *step >= FLT_MIN && *step <= FLT_MAX;
-}
-
 IntegerWeight weight(nb::handle codes, nb::handle scales, nb::handle bias, nb::handle step) {
   IntegerWeight w = integer_weight(codes, scales, bias, 0);
-  check(step_fits(step, &w.step), "step is not one positive float32");
+  if (step.is_none()) return w;
+  const View held = view(step, 'f', 4);
+  check(step_fits(held), "step is not one positive float32");
+  w.step = *held.as<float>();
   return w;
 }
 
 void call(nb::handle x, nb::handle codes, nb::handle scales, nb::handle bias, nb::handle out,
           nb::handle step, int threads) {
-  multiply_rows(kind(), view(x, 'f', 4), weight(codes, scales, bias, step), view(out, 'f', 4),
+  multiply_into(kind(), view(x, 'f', 4), weight(codes, scales, bias, step), view(out, 'f', 4),
                 threads);
 }
 
@@ -47,22 +37,16 @@ void convolve(nb::handle x_, nb::handle codes, nb::handle scales, nb::handle bia
   multiply(kind(), images, &g, x.shape[0] * g.pixels(), g.patch(), w, out, threads);
 }
 
-nb::object eager(nb::handle x, nb::handle bias, nb::handle codes, nb::handle scales, size_t n,
-                 size_t k, nb::handle step) {
-  float known;
-  if (!step.is_none() && !plain(step)) return nb::none();
-  if (!step_fits(step, &known)) return nb::none();
-  nb::object out = short_answer(x, bias, n, k);
-  if (!out.is_none()) call(x, codes, scales, bias, out, step, threads_of_torch());
-  return out;
-}
+void run(const Operands& o) { multiply_rows(kind(), o, 0); }
+
+constexpr Product kProduct = {"int8_matmul", 2, {{'u', 1}, {'f', 4}}, 2, true, run};
 
 }  // namespace
 
 void bind_int8_matmul(nb::module_& m) {
   const nb::arg must;
   const auto maybe = nb::arg().none();
-  m.def("int8_matmul_eager", eager, must, maybe, must, must, must, must, nb::arg() = nb::none());
+  bind_product<kProduct>(m);
   m.def("int8_matmul", call, must, must, must, maybe, must, maybe, must);
   m.def("int8_conv2d", convolve, must, must, must, maybe, must, maybe, must, must);
 }

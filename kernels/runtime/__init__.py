@@ -80,7 +80,7 @@ def is_native() -> bool:
 
 
 def eager(op: str) -> Callable[..., Tensor | None]:
-    """The short way of an operation: (x, bias, *packed) -> the answer.
+    """The short way of an operation: (x, bias, packed) -> the answer.
 
     None where torch's dispatcher, or the door, has a say: then take the long way.
     """
@@ -88,6 +88,14 @@ def eager(op: str) -> Callable[..., Tensor | None]:
         return lambda *_: None
     call: Callable[..., Tensor | None] = getattr(native, f"{op}_eager")
     return call
+
+
+def give_to_torch(op: str) -> bool:
+    """Let torch's dispatcher call the native kernel of octavo::<op> on the CPU without Python.
+
+    False where this torch has no stable interface for it, or the operation has no such kernel.
+    """
+    return is_native() and bool(native.give_to_torch(op))
 
 
 def place(tensor: Tensor) -> Tensor:

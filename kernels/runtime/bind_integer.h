@@ -36,11 +36,19 @@ inline void multiply(const IntegerKind& kind, const float* x, const Geometry* pa
                                w.bias.as<float>(), out.as<float>(), threads, w.step});
 }
 
-// out (m, n) = x (m, k) times the packed weight, plus bias.
-inline void multiply_rows(const IntegerKind& kind, const View& x, const IntegerWeight& w,
+// out (m, n) = x (m, k) times the packed weight, plus bias; without Python's lock.
+inline void multiply_rows(const IntegerKind& kind, const Operands& o, size_t group) {
+  check(o.x.count() == int64_t(o.rows() * o.k()), "x and out differ in rows");
+  multiply(kind, o.x.as<float>(), nullptr, o.rows(), o.k(),
+           {o.tables[0], o.tables[1], o.bias, group, o.step.data ? *o.step.as<float>() : 0}, o.out,
+           o.threads);
+}
+
+// The same from Python, into a tensor that is there.
+inline void multiply_into(const IntegerKind& kind, const View& x, const IntegerWeight& w,
                           const View& out, int threads) {
   if (!out.count()) return;
-  const size_t k = x.last(), m = out.count() / out.last();
+  const size_t n = out.last(), k = x.last(), m = out.count() / n;
   check(x.count() == int64_t(m * k), "x and out differ in rows");
   nanobind::gil_scoped_release free;
   multiply(kind, x.as<float>(), nullptr, m, k, w, out, threads);

@@ -21,7 +21,14 @@ struct DlTensor {
   uint64_t byte_offset;
 };
 
-struct DlOwned;  // a tensor that owns its memory
+// A tensor that owns its memory.
+struct DlOwned {
+  uint32_t major, minor;
+  void* context;
+  void (*deleter)(DlOwned*);
+  uint64_t flags;
+  DlTensor tensor;
+};
 
 struct DlExchange {
   uint32_t major, minor;
@@ -129,7 +136,7 @@ View view(nb::handle tensor, char kind, int bytes) {
   return view_of(t);
 }
 
-nb::object empty_like(nb::handle tensor, const int64_t* shape, int dims) {
+Fresh empty_like(nb::handle tensor, const int64_t* shape, int dims) {
   const DlExchange* exchange = exchange_of(tensor);
   DlTensor like = {nullptr, {kCpu, 0}, dims, 2, 32, 1, const_cast<int64_t*>(shape), nullptr, 0};
   DlOwned* owned = nullptr;
@@ -138,8 +145,9 @@ nb::object empty_like(nb::handle tensor, const int64_t* shape, int dims) {
     PyErr_SetString(PyExc_RuntimeError, message);
   };
   if (exchange->allocate(&like, &owned, nullptr, fail) != 0) throw nb::python_error();
+  const View seen = view_of(owned->tensor);
   if (exchange->object_from_owned(owned, &made) != 0) throw nb::python_error();
-  return nb::steal(static_cast<PyObject*>(made));
+  return {nb::steal(static_cast<PyObject*>(made)), seen};
 }
 
 bool fits(nb::handle tensor, char kind, int bytes, View* found) {

@@ -28,8 +28,13 @@ struct View {
 // and size in bytes; None gives an empty view. Throws nanobind::value_error otherwise.
 View view(nanobind::handle tensor, char kind, int bytes);
 
+struct Fresh {
+  nanobind::object tensor;
+  View view;
+};
+
 // A new float32 tensor of the CPU, of the type that `tensor` has; one that fits() said yes to.
-nanobind::object empty_like(nanobind::handle tensor, const int64_t* shape, int dims);
+Fresh empty_like(nanobind::handle tensor, const int64_t* shape, int dims);
 
 // The same for a tensor that may be another: false where view() would throw, or torch has no
 // exchange.

@@ -30,10 +30,12 @@ def check_input(op: str, x: Tensor, bias: Tensor | None, *, inner: int, axis: in
 
 
 def check_step(op: str, step: Tensor, x: Tensor) -> None:
-    """Check that a step of the activations is one float32 where x is; its value is not read.
+    """Check that a step of the activations is one float32 where x is.
+
+    Its value is read only where it costs nothing: of a plain tensor of the CPU, outside a trace.
 
     Raises:
-        InputError: it is not, or asks for a gradient.
+        InputError: it is not, or asks for a gradient, or is not positive.
     """
     if step.dtype != torch.float32 or step.numel() != 1 or step.device != x.device:
         raise InputError(
@@ -42,6 +44,8 @@ def check_step(op: str, step: Tensor, x: Tensor) -> None:
         )
     if step.requires_grad:
         raise InputError(f"{op}: step asks for a gradient and gets none; pass step.detach()")
+    if type(step) is Tensor and step.device.type == "cpu" and not torch.compiler.is_compiling():
+        check_step_value(op, step)
 
 
 def check_step_value(op: str, step: Tensor | None) -> None:

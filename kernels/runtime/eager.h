@@ -2,18 +2,15 @@
 #pragma once
 #include <nanobind/nanobind.h>
 
-#include <cstddef>
+#include "runtime/product.h"
 
 namespace octavo {
 
-// An answer (..., n) for x (..., k) float32 with an optional bias (n,), if the call may pass by
-// torch's dispatcher: plain contiguous tensors of the CPU that fit, no gradient asked for, nothing
-// that traces or watches. Else None, and nothing is said: the long way knows what is wrong.
-nanobind::object short_answer(nanobind::handle x, nanobind::handle bias, size_t n, size_t k);
-
-// Whether a tensor is torch's own and wants no gradient.
-bool plain(nanobind::handle tensor);
-
-int threads_of_torch();
+// x (..., k) float32 by a packed weight (a tuple: tables, then sizes), plus bias (n,) if there is
+// one; step, of the activations, may be None. Only if the call may pass by torch's dispatcher: plain contiguous tensors of the CPU that
+// fit, no gradient asked for, nothing that traces or watches. Else None, and nothing is said: the
+// long way knows what is wrong.
+nanobind::object short_way(const Product& product, nanobind::handle x, nanobind::handle bias,
+                           nanobind::handle packed, nanobind::handle step);
 
 }  // namespace octavo

@@ -6,6 +6,7 @@
 
 #include "runtime/arena.h"
 #include "runtime/isa.h"
+#include "runtime/registered.h"
 
 // The operations: every folder with a bind.cpp, listed by the build.
 #define OCTAVO_BIND(operation) namespace octavo { void bind_##operation(nanobind::module_&); }
@@ -35,6 +36,7 @@ NB_MODULE(_native, m) {
   m.def("cpu_flags", cpu_flags);
   m.def("use", choose);
   m.def("arena", arena);
+  m.def("give_to_torch", give_to_torch);
 #define OCTAVO_BIND(operation) bind_##operation(m);
 #include "bindings.inc"
 }

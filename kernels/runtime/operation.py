@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from octavo.kernels import runtime
 from octavo.kernels.runtime import gpu
 
 Run = Callable[..., Any]
@@ -25,14 +26,24 @@ def define(
 
     on_gpu names the module whose <name> takes tensors on a GPU; it is imported when one comes.
     """
-    name = "octavo::" + schema.partition("(")[0]
-    torch.library.define(name, schema[schema.index("(") :])
-    torch.library.impl(name, "CPU", run)
-    torch.library.register_fake(name, fake)
-    if on_gpu is not None:
-        torch.library.impl(name, "CUDA", gpu.lazily(on_gpu, name.removeprefix("octavo::")))
-    if backward is None:
-        return
+    op, signature = schema.partition("(")[0], schema[schema.index("(") :]
+    in_c = backward is not None and runtime.give_to_torch(op)
+    names = [f"octavo::{op}{way}" for way in (("", "_forward", "_autograd") if in_c else ("",))]
+    for name in names:
+        torch.library.define(name, signature)
+        torch.library.register_fake(name, fake)
+        if not in_c:
+            torch.library.impl(name, "CPU", run)
+        if on_gpu is not None:
+            torch.library.impl(name, "CUDA", gpu.lazily(on_gpu, op))
+    if backward is not None:
+        _differentiate(names[-1], backward)
+    if in_c:
+        torch.library.impl(names[1], "Autograd", torch.library.fallthrough_kernel)
+
+
+def _differentiate(name: str, backward: Backward) -> None:
+    """Give an operation its gradient."""
 
     def setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.save_for_backward(*(i for i in inputs if isinstance(i, Tensor)))
