@@ -18,6 +18,7 @@ from octavo.catalog.ledger import model_runs as model_runs
 from octavo.catalog.ledger import stale as stale
 from octavo.catalog.reader import ROOT as ROOT
 from octavo.catalog.reader import check as check
+from octavo.catalog.reader import check_papers as check_papers
 from octavo.catalog.reader import methods as methods
 from octavo.catalog.reader import paper_from_json as paper_from_json
 from octavo.catalog.reader import papers as papers

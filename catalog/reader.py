@@ -60,7 +60,6 @@ def methods(root: Path = ROOT) -> dict[str, Method]:
     return _good(_read_methods(root))
 
 
-@cache
 def sources(root: Path = ROOT) -> tuple[Followed, ...]:
     """Feeds and queries to follow, in the order of sources.toml."""
     return tuple(_good(_read_sources(root)).values())
@@ -79,12 +78,17 @@ def check(root: Path = ROOT) -> list[str]:
     ledgers = sorted(path for path in lines if path.stem not in NO_METHODS)
     return [
         *_read_taxonomy(root)[1],
-        *_read_papers(root).problems,
-        *rules.shared_identities(_read_papers(root).records.values()),
+        *check_papers(root),
         *_read_methods(root).problems,
         *_read_sources(root).problems,
         *(problem for path in ledgers for problem in _read_results(path, root)[1]),
     ]
+
+
+def check_papers(root: Path = ROOT) -> list[str]:
+    """Every problem of the files of papers, a line each."""
+    read = _read_papers(root)
+    return [*read.problems, *rules.shared_identities(read.records.values())]
 
 
 def paper_from_json(given: dict[str, Any], where: str = "paper", line: int = 1) -> Paper:
@@ -175,7 +179,6 @@ def _read_methods(root: Path) -> Reading[Method]:
     return Reading(good, problems)
 
 
-@cache
 def _read_sources(root: Path) -> Reading[Followed]:
     table, page = _toml(root / "sources.toml", root)
     followed = _keyed(Followed, table, "sources", page)

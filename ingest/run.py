@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from octavo import catalog
+from octavo.catalog import Followed
 from octavo.errors import InputError
-from octavo.ingest import arxiv, bibtex, feed, text
-from octavo.ingest.library import Library, write_whole
+from octavo.ingest import arxiv, bibtex, feed, text, visits
+from octavo.ingest.library import Library
 from octavo.ingest.progress import Steps, silent
 from octavo.ingest.reading import Reading, Rejection
 from octavo.ingest.transport import Client, UnreachableError
+from octavo.ingest.visits import Visit
 
 
 class Reader(Protocol):
@@ -89,31 +89,60 @@ def ingest(
 
 
 def followed(
-    library: Library, *, client: Client | None = None, steps: Steps = silent
+    library: Library,
+    *,
+    client: Client | None = None,
+    steps: Steps = silent,
+    root: Path = catalog.ROOT,
 ) -> list[Report]:
     """Take in every source of the catalog's sources.toml.
 
     One that fails is a line in `rejected` and does not stop the others; a host that could not be
-    reached is not asked again.
+    reached is not asked again, and a source that failed three times in a row is left alone until
+    it is unparked. Failures to connect count only where some other source was reached: a machine
+    that is offline parks nothing.
     """
     client = client or Client(tries=2)
-    entries = catalog.sources()
-    silent_hosts: set[str] = set()
-    reports = []
+    entries = catalog.sources(root)
+    known, silent_hosts = visits.visits(library.path), set[str]()
+    reports: list[Report] = []
+    unreached: dict[str, str] = {}
+    answered = False
     with steps("reading followed sources", len(entries)) as advance:
         for entry in entries:
             host = urlsplit(entry.source).hostname or entry.kind
             try:
-                if host in silent_hosts:
-                    raise InputError(f"{host} was not reached a moment ago; not asked again")
+                _may_ask(entry, known.get(entry.source, Visit()), host in silent_hosts)
                 given = [entry.source]
                 reports += ingest(entry.kind, given, library, client=client, limit=entry.limit)
+                visits.reached(library.path, entry.source, client.now())
+                answered = True
             except InputError as error:
                 if isinstance(error, UnreachableError):
                     silent_hosts.add(host)
+                    unreached[entry.source] = str(error)
+                elif not isinstance(error, _NotAskedError):
+                    visits.failed(library.path, entry.source, client.now(), str(error))
+                    answered = True
                 reports.append(Report(entry.source, rejected=(Rejection(entry.id, str(error)),)))
             advance(1)
+    for source, why in unreached.items() if answered else ():
+        visits.failed(library.path, source, client.now(), why)
     return reports
+
+
+class _NotAskedError(InputError):
+    """A source was left out of this round."""
+
+
+def _may_ask(entry: Followed, last: Visit, host_is_silent: bool) -> None:
+    if last.parked:
+        raise _NotAskedError(
+            f"parked after {last.failures} failures, the last: {last.why}; "
+            f"`octavo follow unpark {entry.id}` asks it again"
+        )
+    if host_is_silent:
+        raise _NotAskedError("its host was not reached a moment ago; not asked again")
 
 
 def total(reports: Iterable[Report], name: str) -> Report:
@@ -134,15 +163,14 @@ def complaints(reports: Sequence[Report]) -> list[str]:
 
 
 def _one(read: Reader, source: str, library: Library, client: Client) -> Report:
-    seen = _seen(library)
-    last = seen.get(source, {})
-    reading = read(source, client, last.get("etag"), last.get("modified"))
+    last = visits.visits(library.path).get(source, Visit())
+    reading = read(source, client, last.etag, last.modified)
     if reading.unchanged:
         return Report(source)
     change = library.upsert(library.recognised(reading.papers))
     if reading.etag or reading.modified:
-        seen[source] = {"etag": reading.etag, "modified": reading.modified}
-        write_whole(library.path / "seen.json", json.dumps(seen, indent=1))
+        now = replace(last, etag=reading.etag, modified=reading.modified)
+        visits.note(library.path, source, now)
     return Report(
         source,
         reading.posts,
@@ -152,14 +180,6 @@ def _one(read: Reader, source: str, library: Library, client: Client) -> Report:
         change.unchanged,
         reading.rejected,
     )
-
-
-def _seen(library: Library) -> dict[str, dict[str, Any]]:
-    """What servers said of their pages last time, by source."""
-    with suppress(OSError, ValueError):
-        found = json.loads(Path(library.path / "seen.json").read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
-    return {}
 
 
 def _together(sources: Sequence[str]) -> list[str]:

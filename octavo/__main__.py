@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from octavo import mcp, measuring
+from octavo import following, mcp, measuring
 from octavo.errors import InputError, NothingNew
 from octavo.terminal import Json, err, out, print_json
 
@@ -56,9 +56,15 @@ def ingest(
         bool, typer.Option("--allow-private", help="Fetch from private addresses, too.")
     ] = False,
     limit: Annotated[int | None, typer.Option(help="Papers of an arXiv query.")] = None,
+    curate: Annotated[
+        bool, typer.Option("--curate", help="Write what is worth keeping to catalog/papers.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Take papers from sources into the library. Exit status 3: nothing new."""
+    if curate:
+        following.curate(context.obj.library, bool(kind or everything), as_json)
+        return
     from octavo.ingest import run as home
     from octavo.ingest.library import Library
     from octavo.ingest.progress import bars
@@ -118,6 +124,8 @@ app.command()(measuring.run)
 app.command()(measuring.bench)
 app.command()(measuring.crossover)
 app.command("mcp")(mcp.serve)
+app.add_typer(following.app, name="follow")
+app.command()(following.duplicates)
 
 site_app = typer.Typer(help="The static site.", no_args_is_help=True)
 app.add_typer(site_app, name="site")

@@ -12,6 +12,8 @@ from typing import Any
 
 import octavo.catalog as catalog
 from octavo.catalog import Followed, Method, Paper, Result, Taxonomy
+from octavo.ingest import duplicates
+from octavo.ingest.duplicates import Pair
 from octavo.site import bibtex
 
 VERDICTS = ("holds", "trend only", "not reproduced")
@@ -72,6 +74,11 @@ class Holdings:
             for paper in method.papers:
                 found[paper].append(method.id)
         return found
+
+    @cached_property
+    def alike(self) -> dict[str, list[tuple[str, Pair]]]:
+        """Papers that may be the same as another, with the pair, by id."""
+        return duplicates.of_each(duplicates.near_duplicates(self.papers.values()))
 
     @cached_property
     def citation_keys(self) -> dict[str, str]:

@@ -149,6 +149,7 @@ def one(paper: Paper, holdings: Holdings) -> Page:
         + facts(_facts(paper))
         + "</aside></div>"
         + section("Tags", _tags(paper, holdings, up), "tags", "narrow")
+        + section("Perhaps the same paper", _alike(paper, holdings, up), "alike", "narrow")
         + section("Where it was found", _provenance(paper), "provenance", "narrow")
         + section("BibTeX", citation(paper, holdings), "bibtex", "narrow")
     )
@@ -263,6 +264,16 @@ def _tag(tag: Tag, holdings: Holdings, up: str) -> str:
         name = text(tag.id)
     told = text(tag.origin.removeprefix("source:").removeprefix("list:"))
     return f'{name} <span class="quiet" data-pagefind-ignore>{told}</span>'
+
+
+def _alike(paper: Paper, holdings: Holdings, up: str) -> str:
+    """Records that look like this one; a person decides whether they are."""
+    items = "".join(
+        f"<li>{link(f'{up}papers/{safe_id(other)}/', holdings.papers[other].title)} "
+        f'<span class="quiet">{pair.kind}, titles alike to {pair.score:.0f} %</span></li>'
+        for other, pair in holdings.alike.get(paper.id, ())
+    )
+    return f'<ul class="plain-list" data-pagefind-ignore>{items}</ul>' if items else ""
 
 
 def _provenance(paper: Paper) -> str:
