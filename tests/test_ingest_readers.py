@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pylatexenc.latex2text import LatexNodes2Text
 
 from octavo.errors import InputError
 from octavo.ingest import arxiv, bibtex, text
 from octavo.ingest.linked import untitled
+from octavo.ingest.outline import tidy
 from octavo.ingest.reading import Document
 from octavo.ingest.transport import Answer, Client
 
@@ -204,3 +207,48 @@ def test_a_text_with_nothing_in_it_is_an_error(tmp_path: Path) -> None:
     path.write_text("Buy milk.")
     with pytest.raises(InputError, match="no abstract and no link"):
         text.read(str(path), Client())
+
+
+TEX = [
+    "word",
+    "Two",
+    "{",
+    "}",
+    "$",
+    r"\%",
+    r"\alpha",
+    " ",
+    "  ",
+    "\n",
+    r"\'e",
+    r"\"{o}",
+    r"\' ",
+    "--",
+]
+TEX += [
+    "``",
+    "''",
+    "~",
+    r"\emph{x y}",
+    "%",
+    r"\&",
+    "^",
+    "_",
+    "1",
+    r"\\",
+    r"\$",
+    "{B C}",
+    "$a + b$",
+    "é",
+    "-",
+]
+
+
+@given(st.lists(st.sampled_from(TEX), max_size=14).map("".join))
+@settings(max_examples=600, deadline=None)
+def test_tex_read_in_pieces_is_tex_read_whole(tex: str) -> None:
+    try:
+        whole = LatexNodes2Text(math_mode="verbatim").latex_to_text(tex)
+    except Exception:
+        whole = tex
+    assert bibtex.plain(tex) == tidy(re.sub(r"[{}]", "", whole))
