@@ -162,6 +162,18 @@ def test_every_kernel_has_bars_and_its_cases_run() -> None:
     assert seen == folders
 
 
+@pytest.mark.skipif(not NATIVE or sys.platform != "linux", reason="asks Linux for large pages")
+def test_weights_get_fresh_pages_whatever_was_freed_before() -> None:
+    """Memory that malloc hands out again has small pages; what is fresh holds zeros."""
+    freed = [torch.ones(30 << 18), *(torch.ones(1 << 22) for _ in range(4))]
+    del freed
+    for _ in range(3):
+        piece = runtime.native.arena(16 << 20)
+        assert piece.data_ptr() % (2 << 20) == 0
+        assert not piece.any()
+        piece.fill_(1)
+
+
 class Own(Tensor):
     """A subclass, which torch's dispatcher must see."""
 

@@ -47,14 +47,35 @@ void survive_forks() {
 
 size_t round_up(size_t bytes, size_t step) { return (bytes + step - 1) / step * step; }
 
+#if defined(__linux__)
+
+// Fresh pages at a large boundary. Memory of malloc would not do: what it hands out again has small
+// pages already, and they stay small.
+void* map_pages(size_t size) {
+  const size_t room = size + kPage;
+  void* const pages = mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) throw std::bad_alloc();
+  auto* const begin = static_cast<char*>(pages);
+  auto* const base = reinterpret_cast<char*>(round_up(reinterpret_cast<uintptr_t>(pages), kPage));
+  if (base > begin) munmap(begin, base - begin);
+  munmap(base + size, begin + room - base - size);
+  madvise(base, size, MADV_HUGEPAGE);  // a wish: without it the same memory has small pages
+  return base;
+}
+
+void unmap_pages(uintptr_t base, size_t size) { munmap(reinterpret_cast<void*>(base), size); }
+
+#else
+
 void* map_pages(size_t size) {
   void* pages = std::aligned_alloc(kPage, size);
   if (!pages) throw std::bad_alloc();
-#if defined(__linux__)
-  madvise(pages, size, MADV_HUGEPAGE);  // a wish: without it the same memory has small pages
-#endif
   return pages;
 }
+
+void unmap_pages(uintptr_t base, size_t) { std::free(reinterpret_cast<void*>(base)); }
+
+#endif
 
 uintptr_t add_chunk(Arena* a, size_t size) {
   const auto base = reinterpret_cast<uintptr_t>(map_pages(size));
@@ -92,7 +113,7 @@ void arena_give(void* piece) noexcept {
     found->second.used = 0;
     return;
   }
-  std::free(reinterpret_cast<void*>(found->first));
+  unmap_pages(found->first, found->second.size);
   a->chunks.erase(found);
 }
 
