@@ -33,7 +33,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, pstdev
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -45,9 +45,9 @@ from octavo.errors import InputError
 from octavo.reference_impls import saliency
 from octavo.reference_impls.attack import attacked, certified, robust
 from octavo.reference_impls.inputs import Batch, Data, Input, call, output_of
-from octavo.reference_impls.masking import Held, Patterns, chosen, mask_plan
+from octavo.reference_impls.masking import Held, Patterns, chosen, mask_plan, trained
 from octavo.reference_impls.measurement import Measurement
-from octavo.reference_impls.plan import Plan, Weights
+from octavo.reference_impls.plan import Plan
 from octavo.reference_impls.selection import keep_count, top
 from octavo.reference_impls.tasks import digits, nets, pruned, shelf
 from octavo.reference_impls.training import Loss, cross_entropy, epochs, labelled, sgd, steps
@@ -92,14 +92,20 @@ def plan(
         InputError: no data or class numbers, inputs that are no floats, or a bad setting.
     """
     batches, net = labelled("hydra", data), copy.deepcopy(model)
-    if not isinstance(batches[0].input, Tensor) or not batches[0].input.is_floating_point():
-        raise InputError("hydra attacks its inputs: they must be one float tensor a batch")
+    _attackable(model, batches[0].input)
     generator = generator or torch.Generator().manual_seed(0)
     loss = objective(config, generator)
     patterns = learn(net, batches, config, loss)
     tune(net, batches, patterns, config, loss)
-    trained = {name: t.detach().cpu().clone() for name, t in net.state_dict().items()}
-    return mask_plan(model, patterns, "hydra", config, Weights("", trained))
+    return mask_plan(model, patterns, "hydra", config, trained(net))
+
+
+def _attackable(model: nn.Module, example: Input) -> None:
+    """Refuse inputs that an attack cannot move a little."""
+    if not isinstance(example, Tensor) or not example.is_floating_point():
+        tables = (p for p, m in model.named_modules() if isinstance(m, saliency.EMBEDDINGS))
+        where = next((f"; {path} (Embedding) takes whole numbers" for path in tables), "")
+        raise InputError(f"hydra attacks its inputs: one float tensor a batch is needed{where}")
 
 
 class Used(torch.autograd.Function):
@@ -301,12 +307,11 @@ def _curves(seeds: Sequence[int], quick: bool) -> Found:
 
 def _robust(found: Found, seeds: Sequence[int]) -> Measurement:
     ours, theirs = (found[name][1 / JUDGED] for name in ("HYDRA", "magnitude"))
-    gains = [a - b for a, b in zip(ours, theirs, strict=True)]
-    return Measurement(
-        "robust-accuracy", fmean(gains), pstdev(gains), fmean(theirs), "magnitude", tuple(seeds),
-        pruned.curves("Accuracy under attack after pruning", "robust accuracy, %", found),
+    return shelf.gain(
+        "robust-accuracy", ours, theirs, "magnitude", seeds,
         f"accuracy in % under PGD of 50 steps and 3 restarts, density {JUDGED}: HYDRA "
         f"{fmean(ours):.1f}, magnitude {fmean(theirs):.1f}; equal epochs",
+        pruned.curves("Accuracy under attack after pruning", "robust accuracy, %", found),
     )  # fmt: skip
 
 
@@ -320,11 +325,9 @@ def _certified(seeds: Sequence[int], quick: bool) -> Measurement:
             radii[name].append(
                 certified(small, images.test, images.test_labels, EPSILON, generator)
             )
-    gains = [a - b for a, b in zip(radii["HYDRA"], radii["magnitude"], strict=True)]
-    return Measurement(
-        "certified-radius", fmean(gains), pstdev(gains), fmean(radii["magnitude"]), "magnitude",
-        tuple(seeds),
-        note=f"mean certified L2 radius at density {JUDGED}: HYDRA {fmean(radii['HYDRA']):.3f}, "
+    return shelf.gain(
+        "certified-radius", radii["HYDRA"], radii["magnitude"], "magnitude", seeds,
+        f"mean certified L2 radius at density {JUDGED}: HYDRA {fmean(radii['HYDRA']):.3f}, "
         f"magnitude {fmean(radii['magnitude']):.3f}; noise of {EPSILON} deviations",
     )  # fmt: skip
 

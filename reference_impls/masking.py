@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from octavo.errors import InputError
-from octavo.reference_impls.plan import Mask, Plan, Step
+from octavo.reference_impls.plan import Mask, Plan, Step, Weights
 from octavo.reference_impls.saliency import left_dense, prunable, tied
 from octavo.reference_impls.selection import global_top, keep_count, layer_top
 
@@ -63,6 +63,11 @@ def mask_plan(
     said = {"left dense": left_dense(model), "no weight left (layer collapse)": empty}
     notes = tuple(f"{what}: {', '.join(where)}" for what, where in said.items() if where)
     return Plan((*before, *masks), method, {} if config is None else asdict(config), notes)
+
+
+def trained(net: nn.Module) -> Weights:
+    """The state of a network that was trained, as a step of a plan: a copy on the CPU."""
+    return Weights("", {name: t.detach().cpu().clone() for name, t in net.state_dict().items()})
 
 
 class Held:

@@ -47,9 +47,9 @@ from octavo.errors import InputError
 from octavo.reference_impls import saliency
 from octavo.reference_impls.inputs import Batch, Data, Input
 from octavo.reference_impls.layerwise import Pattern, pattern_of, row_top
-from octavo.reference_impls.masking import Patterns, mask_plan
+from octavo.reference_impls.masking import Patterns, mask_plan, trained
 from octavo.reference_impls.measurement import Measurement
-from octavo.reference_impls.plan import Plan, Weights
+from octavo.reference_impls.plan import Plan
 from octavo.reference_impls.tasks import pruned, shelf
 from octavo.reference_impls.training import epochs, labelled, sgd, steps
 
@@ -59,6 +59,7 @@ class Config:
     """What N:M training lets the reader choose."""
 
     pattern: str = "2:4"  # n of every m inputs stay
+    density: float | None = None  # another n / m for the m of the pattern; None: as it says
     pull: float = 2e-4  # section 4.2; 0 is the plain straight-through estimator
     epochs: int = 20
     lr: float = 0.1
@@ -90,8 +91,7 @@ def plan(
     """
     batches, net = labelled("nm-sparsity", data), copy.deepcopy(model)
     patterns = learn(net, batches, config)
-    trained = {name: t.detach().cpu().clone() for name, t in net.state_dict().items()}
-    return mask_plan(model, patterns, "nm-sparsity", config, Weights("", trained))
+    return mask_plan(model, patterns, "nm-sparsity", config, trained(net))
 
 
 class Used(torch.autograd.Function):
@@ -133,9 +133,7 @@ def kept(weight: Tensor, pattern: Pattern) -> Tensor:
 
 def learn(net: nn.Module, data: Sequence[Batch], config: Config) -> Patterns:
     """Train `net` in place; afterwards its weights are the used ones. Returns what stays."""
-    pattern = pattern_of(config.pattern)
-    if pattern is None:
-        raise InputError("nm-sparsity needs a pattern such as 2:4")
+    pattern = _pattern(config)
     paths = _paths(net, config)
     for path in paths:
         layer = net.get_submodule(path)
@@ -145,6 +143,22 @@ def learn(net: nn.Module, data: Sequence[Batch], config: Config) -> Patterns:
     for path in paths:
         parametrize.remove_parametrizations(net.get_submodule(path), "weight")
     return {path: kept(net.get_parameter(f"{path}.weight"), pattern) for path in paths}
+
+
+def _pattern(config: Config) -> Pattern:
+    pattern = pattern_of(config.pattern)
+    if pattern is None:
+        raise InputError("nm-sparsity needs a pattern such as 2:4")
+    if config.density is None:
+        return pattern
+    n = round(config.density * pattern.m)
+    if not 1 <= n <= pattern.m or abs(n - config.density * pattern.m) > 1e-6:
+        allowed = ", ".join(f"{k / pattern.m:g}" for k in range(1, pattern.m + 1))
+        raise InputError(
+            f"density={config.density}: of every {pattern.m} inputs a whole number stays: "
+            f"{allowed}; another m comes with pattern=, such as 1:10"
+        )
+    return Pattern(n, pattern.m)
 
 
 def _paths(net: nn.Module, config: Config) -> list[str]:
@@ -258,13 +272,12 @@ WAYS = {"SR-STE": _trained(Config.pull), "STE": _trained(0.0), "magnitude, then 
 def _gain(
     claim: str, found: Found, first: str, other: str, pattern: str, seeds: Sequence[int]
 ) -> Measurement:
-    gains = [a - b for a, b in zip(found[first][pattern], found[other][pattern], strict=True)]
     by_compression = {name: _curve(at) for name, at in found.items()}
     each = ", ".join(f"{name} {fmean(at[pattern]):.1f}" for name, at in found.items())
-    return Measurement(
-        claim, fmean(gains), pstdev(gains), fmean(found[other][pattern]), other, tuple(seeds),
-        pruned.curves("Test accuracy under N:M patterns", "accuracy, %", by_compression),
+    return shelf.gain(
+        claim, found[first][pattern], found[other][pattern], other, seeds,
         f"accuracy in % at {pattern}: {each}",
+        pruned.curves("Test accuracy under N:M patterns", "accuracy, %", by_compression),
     )  # fmt: skip
 
 
@@ -276,8 +289,5 @@ def _curve(at: dict[str, list[float]]) -> dict[float, list[float]]:
 
 def _near(found: Found, seeds: Sequence[int], quick: bool) -> Measurement:
     whole = [shelf.score(shelf.dense(seed, quick)) for seed in seeds]
-    gains = [a - b for a, b in zip(found["SR-STE"]["2:4"], whole, strict=True)]
-    return Measurement(
-        "near-dense", fmean(gains), pstdev(gains), fmean(whole), "dense", tuple(seeds),
-        note="2:4, equal epochs",
-    )  # fmt: skip
+    ours = found["SR-STE"]["2:4"]
+    return shelf.gain("near-dense", ours, whole, "dense", seeds, "2:4, equal epochs")

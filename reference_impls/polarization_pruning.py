@@ -43,10 +43,11 @@ from torch import Tensor, nn
 
 from octavo.errors import InputError
 from octavo.reference_impls.inputs import Batch, Data, Input, call, evaluating
-from octavo.reference_impls.masking import Held
+from octavo.reference_impls.masking import Held, trained
 from octavo.reference_impls.measurement import Measurement
-from octavo.reference_impls.plan import Mask, Plan, Weights
+from octavo.reference_impls.plan import Mask, Plan
 from octavo.reference_impls.saliency import LAYERS
+from octavo.reference_impls.selection import keep_count, top
 from octavo.reference_impls.tasks import shelf
 from octavo.reference_impls.training import epochs, labelled, sgd, steps
 
@@ -60,7 +61,7 @@ class Config:
 
     strength: float = 5e-5  # lambda; short training needs more: its pull is lr * steps * lambda
     t: float = 1.4
-    share: float = 0.0  # of the channels to cut; 0: where the histogram has its first valley
+    density: float | None = None  # share of the channels that stay; None: those past the valley
     epochs: int = 200  # with the penalty
     tuning: int = 0  # epochs after the cut
     lr: float = 0.1
@@ -78,7 +79,7 @@ def plan(
 
     Args:
         model: any module with batch norms behind Conv or Linear layers; it is left as it was.
-        config: penalty, training, and the share to cut.
+        config: penalty, training, and the share of channels that stays.
         data: batches (input, class numbers), walked over once an epoch.
         example: one input, to see which layer feeds which norm; the first batch's if None.
         generator: not needed; the order of the data is the loader's.
@@ -92,7 +93,7 @@ def plan(
     batches, net = labelled("polarization-pruning", data), copy.deepcopy(model)
     feeds = feeding(net, batches[0].input)
     polarize(net, batches, config)
-    keep = cut(net, factors(net, feeds), config.share)
+    keep = cut(net, factors(net, feeds), config.density)
     patterns = silenced(net, feeds, keep)
     held = Held(net, patterns)
     norms = [(net.get_submodule(norm), keep[norm]) for norm in keep]
@@ -104,12 +105,11 @@ def plan(
 
     for _ in epochs(net, batches, config.tuning, sgd(net, config.lr), rate=steps, after_step=hold):
         pass
-    trained = {name: t.detach().cpu().clone() for name, t in net.state_dict().items()}
     masks = tuple(Mask(path, pattern) for path, pattern in patterns.items())
     gone = sum(int((~k).sum()) for k in keep.values())
     note = f"channels cut: {gone} of {sum(k.numel() for k in keep.values())}"
     settings = {f: getattr(config, f) for f in config.__dataclass_fields__}
-    return Plan((Weights("", trained), *masks), "polarization-pruning", settings, (note,))
+    return Plan((trained(net), *masks), "polarization-pruning", settings, (note,))
 
 
 def feeding(net: nn.Module, example: Input) -> dict[str, str]:
@@ -197,18 +197,15 @@ def valley(gamma: Tensor) -> float:
     return 0.0
 
 
-def cut(net: nn.Module, scales: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+def cut(net: nn.Module, scales: Mapping[str, Tensor], density: float | None) -> dict[str, Tensor]:
     """Which channels stay, bool by path of the norm; of each layer at least the largest.
 
-    With a share the smallest of all factors go, exactly as many; else those under the valley.
+    With a density the largest of all factors stay, exactly as many; else those past the valley.
     """
     gamma = torch.cat([s.detach().flatten() for s in scales.values()])
-    if not 0 <= share < 1:
-        raise InputError(f"share={share}; of the channels 0 <= share < 1 can be cut; 0: by valley")
-    order = gamma.argsort(stable=True)
-    gone = round(share * len(gamma)) if share else int((gamma < valley(gamma)).sum())
-    keep = torch.ones(len(gamma), dtype=torch.bool)
-    keep[order[:gone]] = False
+    whole = len(gamma)
+    count = int((gamma >= valley(gamma)).sum()) if density is None else keep_count(density, whole)
+    keep = top(gamma, count)
     parts = torch.split(keep, [len(s) for s in scales.values()])
     found = dict(zip(scales, parts, strict=True))
     for path, stays in found.items():
@@ -284,7 +281,7 @@ def _gamma(net: nn.Module, seed: int) -> dict[str, nn.Parameter]:
 def _share(seed: int, quick: bool) -> float:
     """The share of channels that the valley of the polarized network cuts."""
     net = _polarized(seed, quick, STRONG, "polarization")
-    keep = cut(net, _gamma(net, seed), 0.0)
+    keep = cut(net, _gamma(net, seed), None)
     return sum(int((~k).sum()) for k in keep.values()) / sum(k.numel() for k in keep.values())
 
 
@@ -333,13 +330,11 @@ def _before_tuning(seeds: Sequence[int], quick: bool) -> Measurement:
     ours = [_cut_score(s, quick, STRONG, "polarization") for s in seeds]
     tried = {w: [_cut_score(s, quick, w, "L1") for s in seeds] for w in WEAKER}
     best = max(tried, key=lambda w: fmean(tried[w]))
-    gains = [a - b for a, b in zip(ours, tried[best], strict=True)]
     shares = fmean(_share(s, quick) for s in seeds)
     whole = fmean(shelf.score(_polarized(s, quick, STRONG, "polarization")) for s in seeds)
-    return Measurement(
-        "accuracy-before-tuning", fmean(gains), pstdev(gains), fmean(tried[best]),
-        f"L1, lambda {best}", tuple(seeds),
-        note=f"accuracy in %: polarization {fmean(ours):.1f} ({whole:.1f} before the cut), L1 "
+    return shelf.gain(
+        "accuracy-before-tuning", ours, tried[best], f"L1, lambda {best}", seeds,
+        f"accuracy in %: polarization {fmean(ours):.1f} ({whole:.1f} before the cut), L1 "
         f"{fmean(tried[best]):.1f} at the best of lambda {WEAKER}; {shares:.0%} of channels cut",
     )  # fmt: skip
 
@@ -347,5 +342,5 @@ def _before_tuning(seeds: Sequence[int], quick: bool) -> Measurement:
 def _cut_score(seed: int, quick: bool, strength: float, name: str) -> float:
     net = copy.deepcopy(_polarized(seed, quick, strength, name))
     feeds = feeding(net, shelf.data(seed)[0].input)
-    silenced(net, feeds, cut(net, factors(net, feeds), _share(seed, quick)))
+    silenced(net, feeds, cut(net, factors(net, feeds), 1 - _share(seed, quick)))
     return shelf.score(net)

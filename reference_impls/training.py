@@ -1,8 +1,8 @@
 """Train a network on the reader's batches: the loop of every method that learns as it prunes.
 
-The loss is the cross entropy of the logits with class numbers, the last axis of the logits being
-the classes; a model that is given `labels` in a dict is asked for its output all the same, so that
-one loss serves all. The order of the batches is the loader's own.
+The loss is the cross entropy of the logits with class numbers; the classes are the last axis of the
+logits, or the second of a map. A model that is given `labels` in a dict is asked for its output all
+the same, so that one loss serves all. The order of the batches is the loader's own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Rate = Callable[[float], float]  # from the share of the training done, 0 to 1, 
 
 
 def task_loss(net: nn.Module, batch: Batch, temperature: float = 1.0) -> Tensor:
-    """Mean cross entropy of logits (..., classes) with class numbers (...).
+    """Mean cross entropy of logits (..., classes) with class numbers (...); see `cross_entropy`.
 
     >>> net = nn.Linear(2, 2, bias=False)
     >>> _ = net.weight.data.zero_()
@@ -36,8 +36,25 @@ def task_loss(net: nn.Module, batch: Batch, temperature: float = 1.0) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """The same of logits that are there already."""
-    return F.cross_entropy(logits.flatten(0, -2), target.flatten())
+    """The same of logits that are there already; their classes may stand second, as torch has it.
+
+    Raises:
+        InputError: shapes that do not fit, or a class number past the logits.
+    """
+    if logits.shape[:-1] == target.shape:
+        flat = logits.flatten(0, -2)
+    elif logits.shape[:1] + logits.shape[2:] == target.shape:
+        flat = logits.movedim(1, -1).flatten(0, -2)  # a map (B, classes, H, W)
+    else:
+        raise InputError(
+            f"logits {tuple(logits.shape)} and class numbers {tuple(target.shape)} do not fit; "
+            "the logits need the shape of the class numbers and the classes last, or second"
+        )
+    if target.numel() and int(target.max()) >= flat.shape[1]:
+        raise InputError(
+            f"class number {int(target.max())}, but {flat.shape[1]} logits; count from 0"
+        )
+    return F.cross_entropy(flat, target.flatten())
 
 
 def labelled(method: str, data: Data, count: int | None = None) -> list[Batch]:

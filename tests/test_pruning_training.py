@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -21,6 +22,7 @@ from octavo.reference_impls import (
     random,
     rigl,
     saliency,
+    training,
 )
 from octavo.reference_impls.inputs import Batch, evaluating
 from octavo.reference_impls.layerwise import Pattern
@@ -168,7 +170,7 @@ def test_a_cut_leaves_every_layer_a_channel_and_silences_the_rest(share: float, 
     with torch.no_grad():
         for scale in scales.values():
             scale.copy_(torch.rand(scale.shape, generator=seeded(seed)))
-    keep = polarization_pruning.cut(model, scales, share)
+    keep = polarization_pruning.cut(model, scales, 1 - share)
     assert all(bool(k.any()) for k in keep.values())
     polarization_pruning.silenced(model, feeds, keep)
     with evaluating(model):
@@ -193,3 +195,33 @@ def test_one_subspace_gives_every_level_exactly() -> None:
             assert int((w != 0).sum()) == keep_count(level, w.numel())
             assert torch.equal(w[w != 0], at[w != 0])
     assert any("batch norm" in note for note in plan.notes)
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.lists(st.integers(1, 3), max_size=2), SEEDS)
+def test_classes_may_stand_last_or_second(
+    batch: int, classes: int, places: list[int], seed: int
+) -> None:
+    logits = torch.randn(batch, *places, classes, generator=seeded(seed))
+    target = torch.randint(0, classes, (batch, *places), generator=seeded(seed))
+    last = training.cross_entropy(logits, target)
+    expected = F.cross_entropy(logits.reshape(-1, classes), target.reshape(-1))
+    torch.testing.assert_close(last, expected)
+    second = logits.movedim(-1, 1)
+    if second.shape[:-1] != target.shape:  # else both ways can be read, and last is the first
+        torch.testing.assert_close(training.cross_entropy(second, target), expected)
+
+
+def test_class_numbers_that_do_not_fit_are_named() -> None:
+    with pytest.raises(InputError, match=r"\(2, 3\) and class numbers \(4,\)"):
+        training.cross_entropy(torch.zeros(2, 3), torch.zeros(4).long())
+    with pytest.raises(InputError, match="class number 3, but 3 logits"):
+        training.cross_entropy(torch.zeros(2, 3), torch.tensor([0, 3]))
+
+
+@pytest.mark.parametrize(("density", "n"), [(0.25, 1), (0.5, 2), (1.0, 4)])
+def test_a_density_is_a_pattern_of_the_same_groups(density: float, n: int) -> None:
+    keep = nm_sparsity.learn(net(), data(), nm_sparsity.Config(density=density, epochs=1))
+    groups = keep["3"].flatten(1)[:, :52].reshape(-1, 4)
+    assert (groups.sum(1) == n).all()
+    with pytest.raises(InputError, match="a whole number stays: "):
+        nm_sparsity.learn(net(), data(), nm_sparsity.Config(density=density - 0.1))

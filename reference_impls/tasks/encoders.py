@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from statistics import fmean, pstdev
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from octavo.reference_impls.layerwise import pattern_of, row_top
 from octavo.reference_impls.masking import chosen, mask_plan
 from octavo.reference_impls.measurement import Measurement
 from octavo.reference_impls.plan import Plan
-from octavo.reference_impls.tasks import pruned, students
+from octavo.reference_impls.tasks import pruned, shelf, students
 
 Setting = float | str
 Way = Callable[[nn.Module, list[Any], Setting], Plan]  # from encoder, calibration batches, setting
@@ -67,14 +67,11 @@ def gain(
 ) -> Measurement:
     """Rank correlation of one way minus that of another, with the curves of all beside."""
     ours, theirs = found[first][setting], found[other][setting]
-    gains = [a - b for a, b in zip(ours, theirs, strict=True)]
     title = "Order of sentence pairs kept by the pruned encoder"
     by_compression = {
         name: {1 / s: values for s, values in at.items() if isinstance(s, float)}
         for name, at in found.items()
     }
     each = ", ".join(f"{name} {fmean(at[setting]):.3f}" for name, at in found.items())
-    return Measurement(
-        claim, fmean(gains), pstdev(gains), fmean(theirs), other, tuple(seeds),
-        pruned.curves(title, "rank correlation", by_compression), f"at {setting}: {each}",
-    )  # fmt: skip
+    series = pruned.curves(title, "rank correlation", by_compression)
+    return shelf.gain(claim, ours, theirs, other, seeds, f"at {setting}: {each}", series)

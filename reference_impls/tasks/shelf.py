@@ -13,6 +13,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from statistics import fmean, pstdev
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -104,6 +105,22 @@ def retrain(
         pass
 
 
+def gain(
+    claim: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    other: str,
+    seeds: Sequence[int],
+    note: str,
+    series: Mapping[str, Any] | None = None,
+) -> Measurement:
+    """One way minus another, seed by seed: the mean and its spread; `other` names the other."""
+    gains = [a - b for a, b in zip(ours, theirs, strict=True)]
+    return Measurement(
+        claim, fmean(gains), pstdev(gains), fmean(theirs), other, tuple(seeds), series, note
+    )
+
+
 def against(
     claim: str, title: str, seeds: Sequence[int], quick: bool, ways: Ways, *, scratch: bool
 ) -> Measurement:
@@ -126,12 +143,11 @@ def against(
     curves = pruned.gathered(runs)
     first, *_, last = curves
     judged = {name: values[1 / JUDGED] for name, values in curves.items()}
-    gains = [a - b for a, b in zip(judged[first], judged[last], strict=True)]
     each = ", ".join(f"{name} {fmean(values):.1f}" for name, values in judged.items())
-    return Measurement(
-        claim, fmean(gains), pstdev(gains), fmean(judged[last]), last, tuple(seeds),
-        pruned.curves(title, "accuracy, %", curves),
+    return gain(
+        claim, judged[first], judged[last], last, seeds,
         f"accuracy in % at density {JUDGED}: {each}",
+        pruned.curves(title, "accuracy, %", curves),
     )  # fmt: skip
 
 
@@ -146,10 +162,9 @@ def to_dense(
         net = network(seed)
         way = next(iter(ways(net, data(seed)[0], seed).values()))
         thin.append(_accuracy(net, way(density), seed, count, 0.1))
-    gains = [a - b for a, b in zip(thin, whole, strict=True)]
-    return Measurement(
-        claim, fmean(gains), pstdev(gains), fmean(whole), "dense", tuple(seeds),
-        note=f"accuracy in %: {fmean(thin):.1f} at density {density}, {fmean(whole):.1f} dense",
+    return gain(
+        claim, thin, whole, "dense", seeds,
+        f"accuracy in %: {fmean(thin):.1f} at density {density}, {fmean(whole):.1f} dense",
     )  # fmt: skip
 
 
@@ -172,11 +187,8 @@ def compared(
             net = dense(seed, quick)
             train(net, data(seed), RETRAINING // 2 if quick else RETRAINING)
             values.append(score(net))
-    gains = [a - b for a, b in zip(*found, strict=True)]
-    return Measurement(
-        claim, fmean(gains), pstdev(gains), fmean(found[1]), "the other way", tuple(seeds),
-        note=f"accuracy in %: {fmean(found[0]):.1f} against {fmean(found[1]):.1f}",
-    )  # fmt: skip
+    note = f"accuracy in %: {fmean(found[0]):.1f} against {fmean(found[1]):.1f}"
+    return gain(claim, *found, "the other way", seeds, note)
 
 
 def kernel_ms(method: str, decide: Callable[[nn.Module], Plan], seed: int) -> Measurement:
