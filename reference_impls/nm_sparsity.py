@@ -59,11 +59,11 @@ class Config:
     """What N:M training lets the reader choose."""
 
     pattern: str = "2:4"  # n of every m inputs stay
-    density: float | None = None  # another n / m for the m of the pattern; None: as it says
     pull: float = 2e-4  # section 4.2; 0 is the plain straight-through estimator
     epochs: int = 20
     lr: float = 0.1
     exclude: tuple[str, ...] = ()  # paths of layers that stay dense
+    density: float | None = None  # another n / m for the m of the pattern; None: as it says
 
 
 def plan(
