@@ -292,10 +292,11 @@ def _gain(claim: str, found: Found, first: str, other: str, seeds: Sequence[int]
     """Points of one way over another, at the lowest level but one if there are enough."""
     levels = sorted(found[first])
     judged = min(levels, key=lambda at: abs(at - 1 / PLAIN))
+    gains = [a - b for a, b in zip(found[first][judged], found[other][judged], strict=True)]
     each = ", ".join(f"{name} {fmean(at[judged]):.1f}" for name, at in found.items())
-    return shelf.gain(
-        claim, found[first][judged], found[other][judged], other, seeds,
-        f"accuracy in % at level {1 / judged:g}: {each}",
+    return Measurement(
+        claim, fmean(gains), pstdev(gains), fmean(found[other][judged]), other, tuple(seeds),
+        note=f"accuracy in % at level {1 / judged:g}: {each}",
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, pstdev
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +46,9 @@ from torch import Tensor, nn
 from octavo.errors import InputError
 from octavo.reference_impls import saliency
 from octavo.reference_impls.inputs import Batch, Data, Input
-from octavo.reference_impls.masking import Held, Patterns, chosen, mask_plan, trained
+from octavo.reference_impls.masking import Held, Patterns, chosen, mask_plan
 from octavo.reference_impls.measurement import Measurement
-from octavo.reference_impls.plan import Plan
+from octavo.reference_impls.plan import Plan, Weights
 from octavo.reference_impls.selection import global_top, keep_count
 from octavo.reference_impls.tasks import pruned, shelf
 from octavo.reference_impls.training import epochs, labelled, sgd, steps
@@ -96,7 +96,8 @@ def plan(
     batches, net = labelled("lr-rewinding", data), copy.deepcopy(model)
     earlier = _stored(config) if config.policy == "weights" else None
     patterns = rewind(net, batches, config, earlier)
-    return mask_plan(model, patterns, "lr-rewinding", config, trained(net))
+    trained = {name: t.detach().cpu().clone() for name, t in net.state_dict().items()}
+    return mask_plan(model, patterns, "lr-rewinding", config, Weights("", trained))
 
 
 def rounds(density: float, share: float) -> list[float]:
@@ -251,11 +252,12 @@ def _difference(
         name: [fmean(at[1 / d][i] for d in HIGH) for i in range(len(seeds))]
         for name, at in found.items()
     }
+    gains = [a - b for a, b in zip(means[first], means[other], strict=True)]
     each = ", ".join(f"{name} {fmean(values):.2f}" for name, values in means.items())
-    return shelf.gain(
-        claim, means[first], means[other], other, seeds,
-        f"accuracy in %, mean of densities {HIGH}: {each}",
+    return Measurement(
+        claim, fmean(gains), pstdev(gains), fmean(means[other]), other, tuple(seeds),
         pruned.curves("Test accuracy after one pruning and retraining", "accuracy, %", found),
+        f"accuracy in %, mean of densities {HIGH}: {each}",
     )  # fmt: skip
 
 
@@ -271,9 +273,10 @@ def _final(
         ]
         for policy in ("rate", "fine-tuning")
     )
-    return shelf.gain(
-        claim, rate, tuned, "fine-tuning", seeds,
-        f"accuracy in %: {fmean(rate):.2f} against {fmean(tuned):.2f}; density {density}, "
+    gains = [a - b for a, b in zip(rate, tuned, strict=True)]
+    return Measurement(
+        claim, fmean(gains), pstdev(gains), fmean(tuned), "fine-tuning", tuple(seeds),
+        note=f"accuracy in %: {fmean(rate):.2f} against {fmean(tuned):.2f}; density {density}, "
         f"{len(rounds(density, share))} rounds of {t} epochs",
     )  # fmt: skip
 
