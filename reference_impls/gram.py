@@ -12,7 +12,9 @@ flattened to (N, K) is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch.nn.functional as F
@@ -24,6 +26,27 @@ from octavo.reference_impls.inputs import Input, call, evaluating
 KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
+class _EnoughError(Exception):
+    """A pass has shown all that was asked; never leaves this module."""
+
+
+def calls(model: nn.Module, paths: Collection[str], inputs: Sequence[Input]) -> list[Counter[str]]:
+    """How often the layer at each path is called, by input."""
+    found: list[Counter[str]] = []
+    handles = [
+        model.get_submodule(path).register_forward_pre_hook(
+            lambda _, args, path=path: found[-1].update([path])
+        )
+        for path in paths
+    ]
+    for example in inputs:
+        found.append(Counter())
+        _passed(model, example)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
 def moments(model: nn.Module, path: str, inputs: Sequence[Input]) -> Tensor | None:
     """Mean of x^T x over all rows that enter the layer at `path`: (groups, K, K) float64.
 
@@ -33,28 +56,94 @@ def moments(model: nn.Module, path: str, inputs: Sequence[Input]) -> Tensor | No
     Raises:
         InputError: the layer is of a kind whose input rows are not known here.
     """
+    return together(model, path, inputs, (), calls(model, (path,), inputs)).get(path)
+
+
+def together(
+    model: nn.Module,
+    path: str,
+    inputs: Sequence[Input],
+    later: Collection[str],
+    counts: Sequence[Counter[str]],
+) -> dict[str, Tensor]:
+    """The moments of a layer, and of those `later` linear ones that are given the same tensors.
+
+    The query, key and value of an attention layer are one pass, and a pass goes no further than to
+    the first later layer that is given something else.
+
+    Args:
+        model: where the layers are.
+        path: of the layer; if it is never called, nothing is found.
+        inputs: of the model.
+        later: paths of layers that follow.
+        counts: what `calls` says of all these layers on these inputs.
+    """
     layer = model.get_submodule(path)
     if not isinstance(layer, KINDS):
         known = ", ".join(kind.__name__ for kind in KINDS)
         raise InputError(f"{path}: a {type(layer).__name__}; second moments are known for {known}")
-    total: list[Tensor] = []
-    count = 0
-
-    def see(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-        nonlocal count
-        x = rows(layer, (*args, *named.values())[0].detach())  # (groups, rows, K)
-        product = (x.transpose(1, 2) @ x).double()
-        total[:] = [total[0] + product if total else product]
-        count += x.shape[1]
-
-    handle = layer.register_forward_pre_hook(see, with_kwargs=True)
+    watch = _Watch(layer)
+    hooks = {at: watch.compare(at, model.get_submodule(at)) for at in later} | {path: watch.see}
+    handles = [
+        model.get_submodule(at).register_forward_pre_hook(hook, with_kwargs=True)
+        for at, hook in hooks.items()
+    ]
     try:
-        with evaluating(model):
-            for example in inputs:
-                call(model, example)
+        for example, count in zip(inputs, counts, strict=True):
+            if count[path]:
+                watch.begin(count[path])
+                _passed(model, example)
     finally:
-        handle.remove()
-    return total[0] / count if total else None
+        for handle in handles:
+            handle.remove()
+    if watch.total is None:
+        return {}
+    whole = {at: sum(count[at] for count in counts) for at in (path, *later)}
+    same = (at for at in later if watch.shared[at] == whole[at] == whole[path])
+    return dict.fromkeys((path, *same), watch.total / watch.number)
+
+
+class _Watch:
+    """What a layer is given over all passes, and how often a later layer is given the same."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer = layer
+        self.total: Tensor | None = None  # of x^T x
+        self.number = 0  # of rows
+        self.shared: Counter[str] = Counter()
+
+    def begin(self, wanted: int) -> None:
+        """A new pass, in which the layer will be called so often."""
+        self.wanted = wanted
+        self.taken: list[tuple[Tensor, int]] = []  # each with the version of its values
+
+    def see(self, _: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """A hook of the layer itself."""
+        given = (*args, *named.values())[0]
+        self.taken.append((given, given._version))
+        x = rows(self.layer, given.detach())  # (groups, rows, K)
+        product = (x.transpose(1, 2) @ x).double()
+        self.total = product if self.total is None else self.total + product
+        self.number += x.shape[1]
+
+    def compare(self, at: str, other: nn.Module) -> Callable[..., None]:
+        """A hook of a later layer: it shares what the layer was given, or the pass may end."""
+        linear = isinstance(self.layer, nn.Linear) and isinstance(other, nn.Linear)
+
+        def hook(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+            given = (*args, *named.values())[0]
+            if linear and any(given is x and x._version == v for x, v in self.taken):
+                self.shared[at] += 1
+            elif len(self.taken) == self.wanted:
+                raise _EnoughError
+
+        return hook
+
+
+def _passed(model: nn.Module, example: Input) -> None:
+    """One call of the model, as far as a hook lets it go."""
+    with evaluating(model), suppress(_EnoughError):
+        call(model, example)
 
 
 def rows(layer: nn.Module, x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from octavo.errors import InputError
-from octavo.reference_impls.gram import moments
+from octavo.reference_impls.gram import calls, together
 from octavo.reference_impls.inputs import Input
 from octavo.reference_impls.masking import mask_plan
 from octavo.reference_impls.plan import Plan, Step, Weights
@@ -95,8 +95,12 @@ def layer_by_layer(
     net = copy.deepcopy(model).cpu()
     paths, patterns, missed = tied(model), {}, []
     steps: list[Step] = []
-    for path, weight in prunable(net).items():
-        moment = moments(net, path, inputs)
+    weights, known = prunable(net), dict[str, Tensor]()
+    counts = calls(net, weights, inputs)
+    for index, (path, weight) in enumerate(weights.items()):
+        if path not in known:
+            known |= together(net, path, inputs, list(weights)[index + 1 :], counts)
+        moment = known.pop(path, None)
         if moment is None:
             missed.append(path)
             continue

@@ -153,7 +153,8 @@ def sweep(
     weight: Tensor, h: Tensor, density: float, pattern: Pattern | None = None, block: int = 128
 ) -> Layer:
     """One walk over the columns, SparseGPT's algorithm 1: weight (N, K) and h (K, K) float64."""
-    factor = torch.linalg.cholesky(torch.linalg.inv(h), upper=True)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(h))
+    factor = torch.linalg.cholesky(inverse, upper=True)
     new, keep = weight.clone(), torch.ones_like(weight, dtype=torch.bool)
     width = block if pattern is None else max(1, block // pattern.m) * pattern.m
     for start in range(0, weight.shape[1], width):

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 import octavo
 from octavo.errors import InputError
 from octavo.reference_impls import magnitude, random, saliency
-from octavo.reference_impls.gram import moments
-from octavo.reference_impls.inputs import Batch
+from octavo.reference_impls.gram import calls, moments, together
+from octavo.reference_impls.inputs import Batch, evaluating
 from octavo.reference_impls.layerwise import Pattern, output_error, pattern_of, row_top
 from octavo.reference_impls.masking import Held, chosen
 from octavo.reference_impls.optimal_brain_surgeon import damped, exact, sweep
@@ -114,6 +114,43 @@ def test_moments_give_the_energy_of_the_outputs(kind: str) -> None:
     rows = layer.weight.detach().double().reshape(len(moment), -1, moment.shape[1])  # type: ignore[union-attr]
     energy = torch.einsum("gnk,gkj,gnj->gn", rows, moment, rows).flatten()
     assert torch.allclose(energy, outputs.square().mean(0), rtol=1e-4, atol=1e-7)
+
+
+class Sharing(nn.Module):
+    """Layers that are given one tensor, which changes in between, and one that is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.twice, self.out = (nn.Linear(6, 6) for _ in range(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.tanh(x)
+        q, k = self.q(y), self.k(y)
+        y = y.mul_(2)  # the same tensor with other values
+        z = self.twice(q + k + self.v(y))
+        return self.out(self.twice(z))
+
+
+def test_layers_that_share_their_input_share_a_pass_and_no_other_does() -> None:
+    torch.manual_seed(0)
+    model, inputs = Sharing(), [torch.randn(5, 6), torch.randn(3, 6)]
+    paths = ["q", "k", "v", "twice", "out"]
+    counts = calls(model, paths, inputs)
+    assert [dict(c) for c in counts] == [{"q": 1, "k": 1, "v": 1, "twice": 2, "out": 1}] * 2
+    x = torch.cat(inputs)
+    with evaluating(model):
+        y = torch.tanh(x)
+        first = model.q(y) + model.k(y) + model.v(2 * y)
+        second = model.twice(first)
+        twice = torch.cat([first, second])
+        given = {"q": y, "k": y, "v": 2 * y, "twice": twice, "out": model.twice(second)}
+    for index, path in enumerate(paths):
+        found = together(model, path, inputs, paths[index + 1 :], counts)
+        assert set(found) == ({"q", "k"} if path == "q" else {path})
+        for at, moment in found.items():
+            expected = given[at].double()
+            expected = expected.T @ expected / len(expected)
+            torch.testing.assert_close(moment[0], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_layer_whose_rows_are_not_known_is_named() -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from octavo.reference_impls.inputs import evaluating, output_of
+from octavo.reference_impls.plan import Layers, Plan
 from octavo.reference_impls.tasks import sentences
 
 BATCH, LENGTH = 16, 32
@@ -36,11 +37,13 @@ class Task:
         return sentences.spearman(sentences.pair_similarities(vectors), self.order)
 
 
-def load(train: int, held_out: int) -> Task:
-    """The encoder from its package and sentences from docstrings."""
+def load(train: int, held_out: int, blocks: int | None = None) -> Task:
+    """The encoder from its package (or its first blocks) and sentences from docstrings."""
     encoder = sentences.encoder()
     text = sentences.load(train, held_out)
     teacher = encoder.model.requires_grad_(False)
+    if blocks is not None:
+        teacher = Plan((Layers("encoder.layer", tuple(range(blocks))),)).apply(teacher)
     parts = [
         sentences.tokenised(t, encoder.tokenizer, BATCH, LENGTH)
         for t in (text.train, text.held_out)
