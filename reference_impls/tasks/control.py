@@ -118,7 +118,8 @@ def _loss(net: nn.Module, states: Tensor, actions: Tensor, overs: Tensor) -> Ten
     entropy = -(chances.exp() * chances).sum(2).mean()
     scaled = (worth - worth.mean()) / (worth.std() + 1e-6)
     misjudged = F.smooth_l1_loss(values[:-1], worth + values[:-1].detach())
-    return -(scaled * taken).mean() + VALUE * misjudged - ENTROPY * entropy
+    loss: Tensor = -(scaled * taken).mean() + VALUE * misjudged - ENTROPY * entropy
+    return loss
 
 
 def advantages(values: Tensor, overs: Tensor) -> Tensor:

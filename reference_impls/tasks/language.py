@@ -67,7 +67,7 @@ def loss(net: nn.Module, batches: Sequence[Batch]) -> float:
     """Mean loss in nats a word."""
     with evaluating(net):
         total = sum(float(task_loss(net, b)) * b.target.numel() for b in batches)
-    return total / sum(b.target.numel() for b in batches)
+    return float(total / sum(b.target.numel() for b in batches))
 
 
 class Recurrent(nn.Module):
