@@ -31,6 +31,7 @@ from octavo.kernels import (
     hadamard,
     int2_matmul,
     int4_matmul,
+    int8_2of4_matmul,
     int8_matmul,
     kmeans_assign,
     nm_spmm,
@@ -46,6 +47,7 @@ Packed = (
     | int2_matmul.PackedInt2
     | int4_matmul.PackedInt4
     | int8_matmul.PackedInt8
+    | int8_2of4_matmul.PackedInt8TwoOfFour
     | csr_spmm.PackedCsr
     | nm_spmm.PackedNm
     | stripe_conv2d.PackedStripes
@@ -59,6 +61,7 @@ FORMATS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Packed]] 
     "int2": int2_matmul.load,
     "int4": int4_matmul.load,
     "int8": int8_matmul.load,
+    "int8-2of4": int8_2of4_matmul.load,
     "csr": csr_spmm.load,
     "nm": nm_spmm.load,
     "stripes": stripe_conv2d.load,
@@ -97,6 +100,7 @@ __all__ = [
     "hadamard",
     "int2_matmul",
     "int4_matmul",
+    "int8_2of4_matmul",
     "int8_matmul",
     "kmeans_assign",
     "load_packed",

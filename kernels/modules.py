@@ -14,6 +14,7 @@ from octavo.kernels.fake_quant.module import FakeQuant
 from octavo.kernels.hadamard.module import Hadamard
 from octavo.kernels.int2_matmul.module import Int2Linear
 from octavo.kernels.int4_matmul.module import Int4Conv2d, Int4Linear
+from octavo.kernels.int8_2of4_matmul.module import Int8TwoOfFourLinear
 from octavo.kernels.int8_matmul.module import Int8Conv2d, Int8Linear
 from octavo.kernels.nm_spmm.module import NmConv2d, NmLinear
 from octavo.kernels.pq_embedding.module import PqEmbedding
@@ -36,6 +37,7 @@ __all__ = [
     "Int4Linear",
     "Int8Conv2d",
     "Int8Linear",
+    "Int8TwoOfFourLinear",
     "NmConv2d",
     "NmLinear",
     "PqEmbedding",

@@ -27,11 +27,13 @@ endif()
 # What a unit takes beyond its instruction set: it runs only where the CPU has it, see runtime/isa.h.
 set(FLAGS_int2_matmul_avx512 -mavx512vnni)
 set(FLAGS_int4_matmul_avx512 -mavx512vnni)
+set(FLAGS_int8_2of4_matmul_avx512 -mavx512vnni)
 set(FLAGS_int8_matmul_avx512 -mavx512vnni)
 set(FLAGS_pq_matmul_avx512 -mavx512vnni -mavx512vbmi)
 set(FLAGS_binary_matmul_neon -march=armv8.2-a+dotprod)
 set(FLAGS_int2_matmul_neon -march=armv8.2-a+dotprod)
 set(FLAGS_int4_matmul_neon -march=armv8.2-a+dotprod)
+set(FLAGS_int8_2of4_matmul_neon -march=armv8.2-a+dotprod)
 set(FLAGS_int8_matmul_neon -march=armv8.2-a+dotprod)
 set(FLAGS_roofline_neon -march=armv8.2-a+dotprod)
 

@@ -13,6 +13,7 @@ from octavo.errors import InputError
 from octavo.kernels import modules as native
 from octavo.kernels.nm_spmm.convolution import channels_last
 from octavo.kernels.nm_spmm.layout import patterns
+from octavo.kernels.nm_spmm.module import TWO_OF_FOUR
 from octavo.reference_impls.settle import Decision
 
 
@@ -67,6 +68,9 @@ def _linear(module: Any, decision: Decision) -> tuple[Candidate, ...] | str:
         scales = codes.scales.squeeze(1)
         build = lambda: native.Int8Linear(codes.codes, scales, bias)  # noqa: E731
         found.append(Candidate("Int8Linear", build, True))
+        if decision.keep is not None and TWO_OF_FOUR in patterns(decision.keep):
+            half = lambda: native.Int8TwoOfFourLinear(codes.codes, scales, bias)  # noqa: E731
+            found.append(Candidate("Int8TwoOfFourLinear", half, True))
     if decision.keep is not None:
         found.append(Candidate("CsrLinear", lambda: native.CsrLinear(weight, bias), False))
         for pattern in patterns(decision.keep):

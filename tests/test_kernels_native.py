@@ -40,7 +40,10 @@ SPILLING = {
 # What a unit may call: nothing that allocates, nothing of the standard library.
 CALLED = {"memcpy", "memset", "memmove", "__popcountdi2", "_GLOBAL_OFFSET_TABLE_"}
 # Operations whose time goes to loops of sums or products in registers.
-HOT = {"adder_conv2d", "csr_spmm", "int4_matmul", "int8_matmul", "kmeans_assign", "stripe_conv2d"}
+HOT = {
+    *("adder_conv2d", "csr_spmm", "int4_matmul", "int8_2of4_matmul", "int8_matmul"),
+    *("kmeans_assign", "stripe_conv2d"),
+}
 
 
 def tool(built: str, name: str) -> str:

@@ -14,7 +14,15 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from octavo.kernels import csr_spmm, int2_matmul, int4_matmul, int8_matmul, measured, runtime
+from octavo.kernels import (
+    csr_spmm,
+    int2_matmul,
+    int4_matmul,
+    int8_2of4_matmul,
+    int8_matmul,
+    measured,
+    runtime,
+)
 from octavo.kernels.bars import bar_of
 
 ROOT = Path(__file__).parent.parent
@@ -188,16 +196,21 @@ class Watching(TorchDispatchMode):
 def packed_of_each() -> dict[str, Any]:
     """(operation, packed weight 5 x 64) of those with a short way."""
     codes = torch.arange(320).remainder(4).sub(2).to(torch.int8).view(5, 64)
+    kept = codes * torch.tensor([1, 0, 0, 1], dtype=torch.int8).repeat(16)
     return {
         "csr_spmm": csr_spmm.pack(codes.float()),
         "int2_matmul": int2_matmul.pack(codes, torch.ones(5, 1)),
         "int4_matmul": int4_matmul.pack(codes, torch.ones(5, 1)),
         "int8_matmul": int8_matmul.pack(codes, torch.ones(5)),
+        "int8_2of4_matmul": int8_2of4_matmul.pack(kept, torch.ones(5)),
     }
 
 
+PRODUCTS = ["csr_spmm", "int2_matmul", "int4_matmul", "int8_2of4_matmul", "int8_matmul"]
+
+
 @needs_native
-@pytest.mark.parametrize("op", ["csr_spmm", "int2_matmul", "int4_matmul", "int8_matmul"])
+@pytest.mark.parametrize("op", PRODUCTS)
 def test_the_short_way_is_for_plain_calls_and_gives_the_same(op: str) -> None:
     packed, short = packed_of_each()[op], runtime.eager(op)
     tables = [part for part in packed if isinstance(part, Tensor)]
@@ -222,7 +235,7 @@ def test_the_short_way_is_for_plain_calls_and_gives_the_same(op: str) -> None:
 
 
 @needs_native
-@pytest.mark.parametrize("op", ["csr_spmm", "int2_matmul", "int4_matmul", "int8_matmul"])
+@pytest.mark.parametrize("op", PRODUCTS)
 def test_registered_products_take_what_torch_gives_them(op: str) -> None:
     packed = packed_of_each()[op]
     tables = [part for part in packed if isinstance(part, Tensor)]

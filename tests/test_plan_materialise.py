@@ -144,6 +144,20 @@ def test_codes_get_every_kernel_that_holds_them(bits: int, names: list[str]) -> 
         assert deviation_of(made(x), made.simulate(x)) < 1e-5
 
 
+def test_two_of_four_and_then_eight_bits_is_a_kernel_of_its_own() -> None:
+    model = nn.Sequential(nn.Linear(64, 32))
+    keep = torch.tensor([True, False, False, True]).repeat(32, 16)
+    plan = Plan((Mask("0", keep), rounded("0", model[0].weight, 8)))
+    settled, x = settle(model, plan), torch.randn(3, 64)
+    found = candidates(settled.model[0], settled.decisions["0"])
+    (half,) = (c for c in found if c.name == "Int8TwoOfFourLinear")
+    made = half.build()
+    assert deviation_of(made(x), made.simulate(x)) < 1e-5
+    whole = next(c for c in found if c.name == "Int8Linear").build()
+    assert torch.equal(made(x), whole(x))
+    assert made.bytes_on_disk() < whole.bytes_on_disk()
+
+
 def test_dense_preference_is_the_simulation_bit_for_bit() -> None:
     model = net()
     plan = every_kind(model)

@@ -85,7 +85,7 @@ def pack(weight: Tensor, n: int | None = None, m: int | None = None, vector: int
     else:
         if m not in GROUPS or not 0 < n <= m:
             raise InputError(f"nm_spmm: {n}:{m}; m must be 4, 8 or 16, and n from 1 to m")
-        layout.check_pattern(weight, n, m, vector)
+        layout.check_pattern("nm_spmm", weight, n, m, vector)
     tables = layout.share(weight) if vector > 1 else layout.own(weight, n or 0, m or 0)
     values, places, starts = map(runtime.place, tables)
     kept = n if vector == 1 and n else 0

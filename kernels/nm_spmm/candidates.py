@@ -20,7 +20,7 @@ Keep = Callable[[Tensor, float], Tensor]  # (weight (N, K), sparsity) to bool
 def candidates() -> tuple[Candidate, ...]:
     """Two of each four inputs; and any pattern that 16 outputs share, at three sparsities."""
     return (
-        Candidate("2:4", "nm_spmm", _makes(_two_of_four, TWO_OF_FOUR)),
+        Candidate("2:4", "nm_spmm", _makes(two_of_four, TWO_OF_FOUR)),
         Candidate("16x1", "nm_spmm", _makes(_shared, SHARED), (0.5, 0.75, 0.9)),
     )
 
@@ -40,7 +40,8 @@ def _pruned(layer: Any, keep: Keep, zeros: float) -> Any:
     return pruned
 
 
-def _two_of_four(weight: Tensor, _: float) -> Tensor:
+def two_of_four(weight: Tensor, _: float) -> Tensor:
+    """A random two of each four inputs, bool like weight (N, K)."""
     n, k = weight.shape
     scores = torch.rand(n, -(-k // 4), 4, generator=torch.Generator().manual_seed(2))
     return (scores.argsort(-1).argsort(-1) < 2).view(n, -1)[:, :k]

@@ -54,7 +54,7 @@ def patterns(keep: Tensor) -> list[Pattern]:
     return found
 
 
-def check_pattern(weight: Tensor, n: int, m: int, vector: int) -> None:
+def check_pattern(op: str, weight: Tensor, n: int, m: int, vector: int) -> None:
     """Check that of each m inputs at most n are not zero, in any of `vector` outputs.
 
     Raises:
@@ -67,7 +67,7 @@ def check_pattern(weight: Tensor, n: int, m: int, vector: int) -> None:
         row, group = wrong[0].tolist()
         where = f"row {row}" if vector == 1 else f"rows {row * vector} to {(row + 1) * vector - 1}"
         raise InputError(
-            f"nm_spmm: {where}, inputs {group * m} to {group * m + m - 1}: "
+            f"{op}: {where}, inputs {group * m} to {group * m + m - 1}: "
             f"{int(counts[row, group])} are not zero; {n}:{m} allows {n}"
         )
 
@@ -77,12 +77,21 @@ def own(weight: Tensor, n: int, m: int) -> Tables:
     rows, k = weight.shape
     filled = F.pad(weight, (0, -k % m, 0, -rows % PANEL))
     groups = filled.view(len(filled), -1, m)  # (N', G, m)
-    order = torch.argsort((groups == 0).to(torch.uint8), dim=-1, stable=True)
-    place = order[..., :n].sort(-1).values  # (N', G, n), inputs in their order
+    place = kept_places(groups, n)
     values = groups.gather(-1, place)
     panels = len(filled) // PANEL
     by_panel = values.view(panels, PANEL, -1).transpose(1, 2)  # (panels, G * n, 16)
     return by_panel.contiguous(), _words(place.view(panels, PANEL, -1), m), torch.zeros(0).int()
+
+
+def kept_places(groups: Tensor, n: int) -> Tensor:
+    """Where in each of the groups (N, G, m) the n kept inputs are, in their order: (N, G, n).
+
+    >>> kept_places(torch.tensor([[[0, 5, 0, 7], [0, 0, 0, 0]]]), 2).tolist()
+    [[[1, 3], [0, 1]]]
+    """
+    order = torch.argsort((groups == 0).to(torch.uint8), dim=-1, stable=True)
+    return order[..., :n].sort(-1).values
 
 
 def _words(place: Tensor, m: int) -> Tensor:
