@@ -70,27 +70,26 @@ def reader(blocks: int, classes: int, seed: int, *, tokens: bool = False) -> Rea
     Dropout is off: trainings of seconds have no use for it.
     """
     torch.manual_seed(seed)
-    encoder = Plan((Layers("encoder.layer", tuple(range(blocks))),)).apply(_encoder().model)
-    encoder.embeddings.requires_grad_(False)
-    encoder.pooler = None  # type: ignore[assignment]
-    for module in encoder.modules():
+    first = Plan((Layers("encoder.layer", tuple(range(blocks))),)).apply(encoder().model)
+    first.embeddings.requires_grad_(False)
+    first.pooler = None  # type: ignore[assignment]
+    for module in first.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    return Reader(encoder, classes, tokens=tokens)
+    return Reader(first, classes, tokens=tokens)
 
 
-def adam(net: Reader) -> torch.optim.Optimizer:
-    """Adam over the blocks, and the head at a rate of its own."""
-    head = {id(p) for p in net.head.parameters()}
+def adam(net: nn.Module) -> torch.optim.Optimizer:
+    """Adam over the blocks of a reader, and its head at a rate of its own."""
+    head = {id(p) for p in net.get_submodule("head").parameters()}
     blocks = [p for p in net.parameters() if p.requires_grad and id(p) not in head]
     groups: list[dict[str, Any]] = [{"params": blocks}]
-    groups.append({"params": list(net.head.parameters()), "lr": HEAD_LR})
+    groups.append({"params": list(net.get_submodule("head").parameters()), "lr": HEAD_LR})
     return torch.optim.Adam(groups, lr=LR)
 
 
 def tune(net: nn.Module, data: Sequence[Batch], kept: Patterns) -> None:
     """Train a reader in place for one pass of the data, what is not kept at zero."""
-    assert isinstance(net, Reader)
     held = Held(net, kept)
     held()
     for _ in epochs(net, data, 1, adam(net), rate=linear, after_step=held):
@@ -150,11 +149,11 @@ def words(each: int) -> Task:
     """Tell the hidden pieces: masked language model over the frequent ones."""
     generator = torch.Generator().manual_seed(0)
     texts = [[s for s, _ in _with_package(each, side)] for side in (0, 1)]
-    plain = [sentences.tokenised(t, _encoder().tokenizer, BATCH, LENGTH) for t in texts]
+    plain = [sentences.tokenised(t, encoder().tokenizer, BATCH, LENGTH) for t in texts]
     counts = Counter(torch.cat([b["input_ids"].flatten() for b in plain[0]]).tolist())
-    special = set(_encoder().tokenizer.all_special_ids)
+    special = set(encoder().tokenizer.all_special_ids)
     frequent = [piece for piece, _ in counts.most_common() if piece not in special][:FREQUENT]
-    number = torch.full((_encoder().tokenizer.vocab_size,), IGNORED)
+    number = torch.full((encoder().tokenizer.vocab_size,), IGNORED)
     number[torch.tensor(frequent)] = torch.arange(len(frequent))
     train, held_out = ([_hidden(b, number, generator) for b in part] for part in plain)
     return Task(train, held_out, len(frequent))
@@ -166,7 +165,8 @@ TASKS: dict[str, Callable[[int], Task]] = {
 
 
 @cache
-def _encoder() -> sentences.Encoder:
+def encoder() -> sentences.Encoder:
+    """The whole encoder and its tokenizer, loaded once."""
     return sentences.encoder()
 
 
@@ -183,7 +183,7 @@ def _classified(parts: Sequence[Sequence[tuple[str, int]]], classes: int) -> Tas
     """Batches of texts with their class, training part and held-out part."""
     made: list[list[Batch]] = []
     for part in parts:
-        texts = sentences.tokenised([t for t, _ in part], _encoder().tokenizer, BATCH, LENGTH)
+        texts = sentences.tokenised([t for t, _ in part], encoder().tokenizer, BATCH, LENGTH)
         targets = torch.split(torch.tensor([y for _, y in part]), BATCH)
         made.append([Batch(x, y) for x, y in zip(texts, targets, strict=True)])
     return Task(made[0], made[1], classes)
@@ -210,5 +210,5 @@ def _hidden(batch: sentences.Batch, number: Tensor, generator: torch.Generator) 
     ids = batch["input_ids"]
     target = number[ids]
     hide = (torch.rand(ids.shape, generator=generator) < HIDDEN) & (target != IGNORED)
-    mask = ids.masked_fill(hide, _encoder().tokenizer.mask_token_id)
+    mask = ids.masked_fill(hide, encoder().tokenizer.mask_token_id)
     return Batch(batch | {"input_ids": mask}, target.masked_fill(~hide, IGNORED))

@@ -57,11 +57,11 @@ def load(train: int = 2048, held_out: int = 256, packages: Sequence[str] = PACKA
     """
     parts: tuple[dict[str, None], dict[str, None]] = ({}, {})  # ordered sets
     wanted = (train, held_out)
-    for path in _files(packages):
-        side = int(_digest(path)[:8], 16) % HELD_OUT == 0
-        if len(parts[side]) < wanted[side]:
-            fresh = (s for s in _sentences(path) if s not in parts[not side])
-            parts[side].update(dict.fromkeys(fresh))
+    for path in files(packages):
+        part = side(path)
+        if len(parts[part]) < wanted[part]:
+            fresh = (s for s in _sentences(path) if s not in parts[not part])
+            parts[part].update(dict.fromkeys(fresh))
         if all(len(part) >= count for part, count in zip(parts, wanted, strict=True)):
             return Text(tuple(parts[0])[:train], tuple(parts[1])[:held_out])
     found = " and ".join(str(len(part)) for part in parts)
@@ -169,7 +169,7 @@ def spearman(a: Tensor, b: Tensor) -> float:
     return float(torch.corrcoef(torch.stack(ranks))[0, 1])
 
 
-def _files(packages: Sequence[str]) -> list[tuple[str, Path]]:
+def files(packages: Sequence[str]) -> list[tuple[str, Path]]:
     """Python files of the packages as (name within the package, path), in an order by hash."""
     found = []
     for package in packages:
@@ -180,6 +180,11 @@ def _files(packages: Sequence[str]) -> list[tuple[str, Path]]:
                 (f"{package}/{p.relative_to(root).as_posix()}", p) for p in root.rglob("*.py")
             ]
     return sorted((f for f in found if "/test" not in f[0]), key=_digest)
+
+
+def side(file: tuple[str, Path]) -> int:
+    """Whether a file is held out (1) or in the training part (0)."""
+    return int(int(_digest(file)[:8], 16) % HELD_OUT == 0)
 
 
 def _digest(file: tuple[str, Path]) -> str:
