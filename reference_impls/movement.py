@@ -243,7 +243,7 @@ def _exact(seeds: Sequence[int]) -> Measurement:
             moving.before()
             step.step()
             moving.after()
-        gaps += [float((moving.scores[p] - s).abs().max()) for p, s in summed.items()]
+        gaps += [float((moving.scores[p].detach() - s).abs().max()) for p, s in summed.items()]
     return Measurement("score-is-movement", max(gaps), seeds=tuple(seeds))
 
 
