@@ -23,8 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from octavo.reference_impls.structured_dependency import Unit
+from octavo.errors import InputError
+from octavo.reference_impls.inputs import Input
+from octavo.reference_impls.saliency import EMBEDDINGS
+from octavo.reference_impls.structured_dependency import Unit, grouped
 
+PER_CHANNEL = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 BETA, LOW, HIGH = 2 / 3, -0.1, 1.1
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 Groups = Sequence[Sequence[Unit]]
@@ -46,6 +50,37 @@ def chance(openness: Tensor) -> Tensor:
     return (openness - BETA * math.log(-LOW / HIGH)).sigmoid()
 
 
+def gateable(model: nn.Module, groups: Groups) -> list[Sequence[Unit]]:
+    """The groups without those that a norm counts over, as the width of an encoder.
+
+    One unit of such a width changes what all others are divided by: closed is not cut.
+    """
+    normed = {
+        path
+        for path, module in model.named_modules()
+        if "norm" in type(module).__name__.lower() and not isinstance(module, PER_CHANNEL)
+    }
+    return [
+        group
+        for group in groups
+        if not any(name.rpartition(".")[0] in normed for name, _, _ in group[0])
+    ]
+
+
+def units(
+    model: nn.Module, example: Input, exclude: Sequence[str] = ()
+) -> tuple[Groups, tuple[str, ...]]:
+    """Heads, feed-forward units and channels that gates can close, in groups, and notes."""
+    every, notes = grouped(model, example, exclude)
+    groups = gateable(model, every)
+    if not groups:
+        raise InputError(
+            "gates: all units of this model are counted over by a norm; "
+            "needed are heads, feed-forward units or channels without one"
+        )
+    return groups, notes
+
+
 class Reading(NamedTuple):
     """A weight that reads gated units: along which dimension, and the gate of each index."""
 
@@ -61,8 +96,11 @@ def readings(model: nn.Module, groups: Groups) -> list[Reading]:
     found: dict[tuple[str, int], Tensor] = {}
     for number, unit in enumerate(unit for group in groups for unit in group):
         for name, dim, i in unit:
-            transposed = isinstance(modules[name.rpartition(".")[0]], TRANSPOSED)
-            if name in tensors and tensors[name].ndim > 1 and dim == (0 if transposed else 1):
+            module = modules[name.rpartition(".")[0]]
+            reads = not isinstance(module, EMBEDDINGS) and dim == int(
+                not isinstance(module, TRANSPOSED)
+            )
+            if name in tensors and tensors[name].ndim > 1 and reads:
                 empty = torch.full((tensors[name].shape[dim],), total)
                 found.setdefault((name, dim), empty)[i] = number
     return [Reading(name, dim, gate) for (name, dim), gate in found.items()]

@@ -43,12 +43,12 @@ from torch import Tensor, nn
 
 from octavo.errors import InputError
 from octavo.kernels.timing import ratio
-from octavo.reference_impls.gates import Gated, Groups, chance, is_heads, noisy, settled
+from octavo.reference_impls.gates import Gated, Groups, chance, is_heads, noisy, settled, units
 from octavo.reference_impls.inputs import Batch, Data, Input, call, evaluating, output_of
 from octavo.reference_impls.measurement import Measurement
 from octavo.reference_impls.plan import Plan, Weights
 from octavo.reference_impls.selection import keep_count
-from octavo.reference_impls.structured_dependency import grouped, narrowing, of_all
+from octavo.reference_impls.structured_dependency import narrowing, of_all
 from octavo.reference_impls.tasks import finetuning, pruned, shelf, spans, students
 from octavo.reference_impls.training import Loss, cross_entropy, epochs, labelled, linear, task_loss
 
@@ -101,7 +101,8 @@ def plan(
     _check(config)
     batches = labelled("structured-pruning-bert-qa", data)
     generator = generator or torch.Generator().manual_seed(0)
-    groups, notes = grouped(model, batches[0].input if example is None else example, config.exclude)
+    example = batches[0].input if example is None else example
+    groups, notes = units(model, example, config.exclude)
     keeps = chosen(model, groups, batches, config, generator)
     cut = Plan(narrowing(model, groups, keeps))
     small = cut.apply(model)
@@ -269,7 +270,7 @@ def _equal(seeds: Sequence[int]) -> Measurement:
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
         net, batch = spans.reader(1, seed).eval(), spans.load(*_sizes(True)).held_out[seed]
-        groups, _ = grouped(net, batch.input)
+        groups, _ = units(net, batch.input)
         keeps = [torch.rand(len(group), generator=generator) < 0.6 for group in groups]
         gated, small = Gated(net, groups), Plan(narrowing(net, groups, keeps)).apply(net)
         gated.gates = torch.cat(keeps).float()
@@ -293,7 +294,7 @@ def _curves(seeds: Sequence[int], quick: bool) -> tuple[Found, float]:
     gating, tuning, gate_lr = (16, 20, 0.3) if quick else (300, 600, 0.1)
     for seed in seeds:
         data = finetuning.in_order(task, seed, gating + tuning)
-        groups, _ = grouped(net, data[0].input)
+        groups, _ = units(net, data[0].input)
         run: dict[str, dict[float, float]] = {}
         for share in (HALF,) if quick else SWEEP:
             for name in (*WAYS_JUDGED, "no teacher"):

@@ -17,7 +17,7 @@ from octavo.reference_impls import gates
 from octavo.reference_impls import structured_pruning_bert_qa as gating
 from octavo.reference_impls.inputs import Batch
 from octavo.reference_impls.plan import Narrow, Plan
-from octavo.reference_impls.structured_dependency import grouped, narrowing
+from octavo.reference_impls.structured_dependency import narrowing
 from octavo.reference_impls.tasks import architectures, spans
 
 torch.set_num_threads(1)
@@ -62,7 +62,7 @@ def test_settled_gates_are_exactly_shut_and_open_at_the_ends() -> None:
 @pytest.mark.parametrize("kind", architectures.KINDS)
 def test_closed_gates_are_the_cut_network(kind: str) -> None:
     model, example = architectures.made(kind, 0), architectures.KINDS[kind].example()
-    groups, _ = grouped(model, example)
+    groups, _ = gates.units(model, example)
     keeps = [torch.rand(len(group), generator=seeded(3)) < 0.6 for group in groups]
     for keep in keeps:
         keep[0] = True
@@ -74,9 +74,22 @@ def test_closed_gates_are_the_cut_network(kind: str) -> None:
     assert (one - other).abs().max() <= 1e-5 * other.abs().max() + 1e-6
 
 
+def test_closed_gates_are_the_cut_reader_and_its_width_has_none() -> None:
+    model, batch = spans.reader(1, 0).eval(), spans.load(64, 16).held_out[0]
+    groups, _ = gates.units(model, batch.input)
+    assert [len(group) for group in groups] == [12, 1536]
+    assert [gates.is_heads(group) for group in groups] == [True, False]
+    keeps = [torch.rand(len(group), generator=seeded(4)) < 0.6 for group in groups]
+    gated = gates.Gated(model, groups)
+    gated.gates = torch.cat(keeps).float()
+    small = Plan(narrowing(model, groups, keeps)).apply(model)
+    with torch.no_grad():
+        assert (gated(**batch.input) - small(**batch.input)).abs().max() < 1e-5
+
+
 def test_an_open_gate_has_the_slope_of_what_it_multiplies() -> None:
     model, (x, y) = net(), data()[0]
-    groups, _ = grouped(model, x)
+    groups, _ = gates.units(model, x)
     gated = gates.Gated(model, groups)
     gated.gates = torch.ones(28, requires_grad=True)
     slope = torch.autograd.grad(F.cross_entropy(gated(x), y), gated.gates)[0]
@@ -111,7 +124,7 @@ def test_gates_find_the_units_that_do_nothing() -> None:
         model[2].weight[:, 8:] = 0  # nothing reads the last eight
         model[2].bias.zero_()
     batches = [Batch(x, model(x).argmax(-1)) for x, _ in data()]
-    groups, _ = grouped(model, batches[0].input)
+    groups, _ = gates.units(model, batches[0].input)
     for by in ("l0", "gain", "leave-one-out"):
         config = gating.Config(by=by, gating=20, penalty=1.0)
         way = gating.WAYS[by]
