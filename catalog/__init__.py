@@ -15,6 +15,7 @@ from octavo.catalog.ledger import implemented as implemented
 from octavo.catalog.ledger import kernel_runs as kernel_runs
 from octavo.catalog.ledger import latest as latest
 from octavo.catalog.ledger import model_runs as model_runs
+from octavo.catalog.ledger import page_runs as page_runs
 from octavo.catalog.ledger import stale as stale
 from octavo.catalog.reader import ROOT as ROOT
 from octavo.catalog.reader import check as check

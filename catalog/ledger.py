@@ -19,6 +19,7 @@ __all__ = [
     "kernel_runs",
     "latest",
     "model_runs",
+    "page_runs",
     "stale",
     "verdict",
 ]
@@ -52,6 +53,11 @@ def kernel_runs(kernel: str, root: Path = ROOT) -> list[dict[str, Any]]:
 def model_runs(root: Path = ROOT) -> list[dict[str, Any]]:
     """Every recorded run of whole models, oldest first; none where nothing was recorded."""
     return _lines(root / "results" / "models.jsonl")
+
+
+def page_runs(root: Path = ROOT) -> list[dict[str, Any]]:
+    """Every recorded run of the search page, oldest first; none where nothing was recorded."""
+    return _lines(root / "results" / "search-page.jsonl")
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

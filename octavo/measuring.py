@@ -12,7 +12,8 @@ from octavo.errors import InputError, NothingNew
 from octavo.terminal import Json, err, out, print_json
 
 Methods = Annotated[
-    list[str] | None, typer.Argument(help="Methods, a kernel, `kernels`, `models` or `search`.")
+    list[str] | None,
+    typer.Argument(help="Methods, a kernel, `kernels`, `models`, `search`, `search-page`."),
 ]
 DATA = (
     "Your data: PACKAGE.MODULE:ATTRIBUTE, cifar10:DIR, cifar100:DIR, images:DIR, glue:FILE or "
@@ -109,6 +110,9 @@ def bench(
     if methods == ["search"]:
         _bench_search(context.obj.library, quick, as_json)
         return
+    if methods == ["search-page"]:
+        _bench_search_page(quick, as_json)
+        return
     names = methods or (home.of_theme(theme) if theme else list(found()))
     if check:
         _bench_check(names, seed, as_json)
@@ -182,6 +186,23 @@ def _bench_search(path: Path, quick: bool, as_json: bool) -> None:
         print_json({"encoder": encoder, "rows": [asdict(score) for score in scores]})
     else:
         out.print(judged.table(scores, encoder))
+
+
+def _bench_search_page(quick: bool, as_json: bool) -> None:
+    from octavo import browsing
+    from octavo.ingest.library import Library
+    from octavo.ingest.progress import bars
+    from octavo.site.build import build, default_output
+    from octavo.site.holdings import gather
+
+    out_folder, holdings, steps = default_output(), gather(), bars(err)
+    built = build(out_folder, holdings, say=lambda line: err.print(line, highlight=False))
+    server = Library(out_folder / "search-minilm", encoder="minilm", steps=steps)
+    with steps("search in the browser", 4) as advance:
+        document = browsing.measure(Path(built.site), holdings, server, lambda part: advance(1))
+    if not quick:
+        browsing.record(document)
+    print_json(document) if as_json else out.print(browsing.table(document))
 
 
 def crossover(

@@ -20,14 +20,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from octavo.errors import InputError
+from octavo.ingest import static
 from octavo.site import accents
 from octavo.site.doors import through
 from octavo.site.holdings import Holdings, gather
 from octavo.site.markup import Page, document
-from octavo.site.pages import compare, data, front, kernels, methods, papers, themes
+from octavo.site.pages import compare, data, front, kernels, methods, papers, search, themes
+from octavo.site.search import index
 
 HERE = Path(__file__).resolve().parent
 UNUSED = ("javascripts", "stylesheets", "images")  # of the theme below ours; no page asks for them
+SEARCH = HERE / "search"
+WORKER = "offline.js"  # at the root: a worker answers only for what lies below it
 STAMP = ".built-from"
 
 
@@ -75,6 +79,7 @@ def build(out: Path, holdings: Holdings | None = None, say: Callable[[str], None
             write(files, next_site)
             say("indexing for search")
             run_pagefind(next_site)
+            index.write(next_site, held, static.load("static"))
             (next_site / STAMP).write_text(mark)
             put_in_place(next_site, ready)
         finally:
@@ -93,7 +98,7 @@ def build(out: Path, holdings: Holdings | None = None, say: Callable[[str], None
 
 def all_pages(holdings: Holdings) -> Iterator[Page]:
     """Every rendered page, with its doors."""
-    for part in (front, data, themes, compare, methods, kernels, papers):
+    for part in (front, search, data, themes, compare, methods, kernels, papers):
         for page in part.pages(holdings):
             yield through.with_doors(page, holdings)
 
@@ -122,6 +127,9 @@ def render(holdings: Holdings, docs: Path) -> Rendered:
     (docs / "assets").mkdir(exist_ok=True)
     sheet = accents.stylesheet(holdings.taxonomy.themes.values())
     (docs / "assets" / "themes.css").write_text(sheet, encoding="utf-8")
+    not_scripts = shutil.ignore_patterns("*.py*", "_*")
+    shutil.copytree(SEARCH, docs / "assets" / "search", ignore=not_scripts)
+    shutil.move(docs / "assets" / "search" / WORKER, docs / WORKER)
     files = dict(through.files(holdings, pages))
     files |= {f"{guide.stem}/index.md": guide.read_bytes() for guide in written}
     return Rendered(len(pages) + len(written), files)
@@ -146,7 +154,8 @@ def fingerprint(docs: Path, files: Mapping[str, bytes]) -> str:
     for base in (docs, HERE / "theme"):
         for path in sorted(p for p in base.rglob("*") if p.is_file()):
             digest.update(str(path.relative_to(base)).encode() + b"\0" + path.read_bytes())
-    digest.update((HERE / "mkdocs.yml").read_bytes())
+    for path in (HERE / "mkdocs.yml", static.FILE, *sorted(SEARCH.glob("*.py"))):
+        digest.update(path.read_bytes())
     digest.update(os.environ.get("OCTAVO_SITE_URL", "").encode())
     return digest.hexdigest()
 

@@ -25,8 +25,8 @@ class Holdings:
     """Papers, methods, vocabulary and runs, with the folders that hold the code.
 
     ``latest`` gives for each method the newest result of each of its claims, ``speeds`` for each
-    kernel its newest recorded run; ``models`` holds the newest run of whole models, if any;
-    ``history`` every result of each method that has one.
+    kernel its newest recorded run; ``models`` and ``searches`` hold the newest run of whole
+    models and of the search page, if any; ``history`` every result of each method that has one.
     """
 
     papers: Mapping[str, Paper]
@@ -38,6 +38,7 @@ class Holdings:
     followed: tuple[Followed, ...] = ()
     speeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     models: Sequence[Mapping[str, Any]] = ()
+    searches: Sequence[Mapping[str, Any]] = ()
     history: Mapping[str, tuple[Result, ...]] = field(default_factory=dict)
 
     def module(self, method_id: str) -> Path | None:
@@ -144,6 +145,7 @@ def gather(root: Path = catalog.ROOT) -> Holdings:
         followed=catalog.sources(root),
         speeds=_speeds(root),
         models=catalog.model_runs(root)[-1:],
+        searches=catalog.page_runs(root)[-1:],
         history={m: runs for m in methods if (runs := tuple(catalog.results(m, root)))},
     )
 

@@ -454,10 +454,10 @@ def test_search_takes_a_question_and_filters(tab: Any, address: str) -> None:
     tab.locator(".chip", has_text="Paper").click()
     tab.wait_for_url("**kind=Paper**")
     tab.fill("#search-q", "withdrawn")
-    tab.get_by_role("link", name="A withdrawn paper").wait_for()
-    assert tab.locator("#search-results a").all_inner_texts() == ["A withdrawn paper"]
-    tab.fill("#search-q", "zzzzqq")
-    tab.get_by_text("Nothing found").wait_for()
+    first = "() => document.querySelector('#search-results a')?.textContent"
+    tab.wait_for_function(f"{first} === 'A withdrawn paper'")
+    tab.goto(address + "search/?q=rounding&kind=Paper&to=1990")
+    tab.get_by_text("“rounding”").wait_for()
 
 
 def test_search_results_show_hostile_titles_as_text(tab: Any, address: str) -> None:

@@ -1,4 +1,4 @@
-"""The home page, the search page, the benchmarks and the sources."""
+"""The home page, the benchmarks and the sources."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ EXAMPLES = ("prune before training", "4-bit weights without retraining", "distil
 
 
 def pages(holdings: Holdings) -> Iterator[Page]:
-    """The four pages that belong to no single record."""
+    """The three pages that belong to no single record."""
     yield home(holdings)
-    yield search(holdings)
     yield benchmarks(holdings)
     yield sources(holdings)
 
@@ -99,35 +98,6 @@ def _find(holdings: Holdings) -> str:
         + theme_grid(holdings, "", only_methods=True)
         + f"<p>{link('themes/', f'All {len(holdings.taxonomy.themes)} themes')}</p>"
     )
-
-
-def search(holdings: Holdings) -> Page:
-    """The search page: filled by script; without script it shows the lists instead."""
-    lists = " ".join(
-        f"<li>{link(f'../{path}/', name)}</li>"
-        for path, name in [
-            ("themes", "Themes"),
-            ("methods", "Methods"),
-            ("facets", "Facets"),
-            ("papers", "Papers by year and theme"),
-            ("kernels", "Kernels"),
-        ]
-    )
-    body = (
-        '<header class="head"><h1>Search</h1></header>'
-        '<form class="search-box" id="search-form" action="./" method="get" role="search">'
-        '<label for="search-q">Search papers, methods and kernels</label>'
-        '<div><input id="search-q" type="search" name="q" autocomplete="off" autofocus>'
-        "<button>Search</button></div></form>"
-        '<div id="search-filters" class="filters" hidden></div>'
-        '<p id="search-status" class="quiet" role="status" aria-live="polite"></p>'
-        '<ol id="search-results" class="results"></ol>'
-        '<button id="search-more" type="button" hidden>More results</button>'
-        "<noscript><p>Searching needs JavaScript. These lists do not:</p>"
-        f"<ul>{lists}</ul></noscript>"
-    )
-    about = f"Search {plural(len(holdings.papers), 'paper')}, the methods and the kernels."
-    return Page("search", "Search", body, about, section="search")
 
 
 def benchmarks(holdings: Holdings) -> Page:

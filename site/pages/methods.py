@@ -198,9 +198,9 @@ def annotated(said: str) -> str:
         code = source.highlight(row.code, "python")
         made.append(
             f'<div class="row"><div class="note">{note}</div>'
-            f'<div class="src" data-pagefind-ignore>{number}{code}</div></div>'
+            f'<div class="src">{number}{code}</div></div>'
         )
-    return f'<div class="annotated">{"".join(made)}</div>'
+    return f'<div class="annotated" data-pagefind-ignore>{"".join(made)}</div>'
 
 
 def _claims(method: Method, holdings: Holdings) -> str:
@@ -210,7 +210,7 @@ def _claims(method: Method, holdings: Holdings) -> str:
     below = ledger.provenance(method, holdings)
     return (
         ledger.claims_table(method.claims, runs)
-        + f'<div class="provenance">{below}</div>'
+        + f'<div class="provenance" data-pagefind-ignore>{below}</div>'
         + _badges(method)
     )
 
@@ -227,7 +227,10 @@ def _badges(method: Method) -> str:
         + "</li>"
         for path, name in names.items()
     )
-    return f'<details class="badges"><summary>Badges</summary><ul>{items}</ul></details>'
+    return (
+        '<details class="badges" data-pagefind-ignore><summary>Badges</summary>'
+        f"<ul>{items}</ul></details>"
+    )
 
 
 def _plots(method: Method, holdings: Holdings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from octavo.catalog import Paper, Tag
+from octavo.catalog import Paper, Tag, Technique, Theme
 from octavo.site import bibtex
 from octavo.site.holdings import Holdings
 from octavo.site.markup import (
@@ -256,14 +256,17 @@ def _tags(paper: Paper, holdings: Holdings, up: str) -> str:
 
 def _tag(tag: Tag, holdings: Holdings, up: str) -> str:
     vocabulary = holdings.taxonomy
-    if tag.id in vocabulary.themes:
-        name = link(f"{up}themes/{tag.id}/", vocabulary.themes[tag.id].name)
-    elif tag.id in vocabulary.techniques:
-        name = link(f"{up}techniques/{tag.id}/", vocabulary.techniques[tag.id].name)
-    else:
-        name = text(tag.id)
     told = text(tag.origin.removeprefix("source:").removeprefix("list:"))
-    return f'{name} <span class="quiet" data-pagefind-ignore>{told}</span>'
+    origin = f'<span class="quiet" data-pagefind-ignore>{told}</span>'
+    if tag.id in vocabulary.themes:
+        shelf: Theme | Technique = vocabulary.themes[tag.id]
+        name = link(f"{up}themes/{tag.id}/", shelf.name)
+    elif tag.id in vocabulary.techniques:
+        shelf = vocabulary.techniques[tag.id]
+        name = link(f"{up}techniques/{tag.id}/", shelf.name)
+    else:
+        return f"{text(tag.id)} {origin}"
+    return f'{name} {origin}<p class="gist">{inline(shelf.description)}</p>'
 
 
 def _alike(paper: Paper, holdings: Holdings, up: str) -> str:
