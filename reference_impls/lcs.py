@@ -201,7 +201,6 @@ def at(subspace: Subspace, level: float) -> Plan:
 
 
 LEVELS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.025)
-FEW = (1.0, 0.1, 0.025)  # when quick
 PLAIN = 0.05  # the level at which a plain network is pruned
 GROUPS = 4
 
@@ -221,7 +220,7 @@ Found = dict[str, dict[float, list[float]]]
 
 def _accuracies(seeds: Sequence[int], quick: bool) -> Found:
     """Test accuracy by way and compression, a value for each seed."""
-    count, levels = (16, FEW) if quick else (40, LEVELS)
+    count, levels = (12, (1.0, PLAIN)) if quick else (40, LEVELS)
     runs = []
     for seed in seeds:
         grouped, data = group_normed(shelf.network(seed)), shelf.data(seed)
@@ -292,11 +291,10 @@ def _gain(claim: str, found: Found, first: str, other: str, seeds: Sequence[int]
     """Points of one way over another, at the lowest level but one if there are enough."""
     levels = sorted(found[first])
     judged = min(levels, key=lambda at: abs(at - 1 / PLAIN))
-    gains = [a - b for a, b in zip(found[first][judged], found[other][judged], strict=True)]
     each = ", ".join(f"{name} {fmean(at[judged]):.1f}" for name, at in found.items())
-    return Measurement(
-        claim, fmean(gains), pstdev(gains), fmean(found[other][judged]), other, tuple(seeds),
-        note=f"accuracy in % at level {1 / judged:g}: {each}",
+    return shelf.gain(
+        claim, found[first][judged], found[other][judged], other, seeds,
+        f"accuracy in % at level {1 / judged:g}: {each}",
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +46,9 @@ from torch import Tensor, nn
 from octavo.errors import InputError
 from octavo.reference_impls import saliency
 from octavo.reference_impls.inputs import Batch, Data, Input
-from octavo.reference_impls.masking import Held, Patterns, chosen, mask_plan
+from octavo.reference_impls.masking import Held, Patterns, chosen, mask_plan, trained
 from octavo.reference_impls.measurement import Measurement
-from octavo.reference_impls.plan import Plan, Weights
+from octavo.reference_impls.plan import Plan
 from octavo.reference_impls.selection import global_top, keep_count
 from octavo.reference_impls.tasks import pruned, shelf
 from octavo.reference_impls.training import epochs, labelled, sgd, steps
@@ -96,8 +96,7 @@ def plan(
     batches, net = labelled("lr-rewinding", data), copy.deepcopy(model)
     earlier = _stored(config) if config.policy == "weights" else None
     patterns = rewind(net, batches, config, earlier)
-    trained = {name: t.detach().cpu().clone() for name, t in net.state_dict().items()}
-    return mask_plan(model, patterns, "lr-rewinding", config, Weights("", trained))
+    return mask_plan(model, patterns, "lr-rewinding", config, trained(net))
 
 
 def rounds(density: float, share: float) -> list[float]:
@@ -185,19 +184,19 @@ def _stored(config: Config) -> State:
     return found
 
 
-SEEDS = 5  # the record asks for five
+SEEDS = 5  # the record asks for five, three when quick
 HIGH = (0.05, 0.02)  # densities of the claims
-ROUND = {True: 0.6, False: 0.2}  # share of a round of the iterative recipe, when quick or not
+ROUND = {True: 0.78, False: 0.2}  # share of a round of the iterative recipe, when quick or not
 
 
 def claims(seeds: Sequence[int], quick: bool) -> Iterator[Measurement]:
     """Measure what the record claims: ten minutes on two cores, about one when quick."""
-    five = tuple(range(min(seeds), min(seeds) + SEEDS))
+    many = tuple(seeds) if quick else tuple(range(min(seeds), min(seeds) + SEEDS))
     with shelf.one_thread():
-        found = _one_shot(five, quick, HIGH if quick else shelf.DENSITIES)
-        yield _difference("rate-over-fine-tuning", found, "rate", "fine-tuning", five)
-        yield _difference("rate-over-weight", found, "rate", "weights", five)
-        yield _difference("weight-over-fine-tuning", found, "weights", "fine-tuning", five)
+        found = _one_shot(many, quick, HIGH if quick else shelf.DENSITIES)
+        yield _difference("rate-over-fine-tuning", found, "rate", "fine-tuning", many)
+        yield _difference("rate-over-weight", found, "rate", "weights", many)
+        yield _difference("weight-over-fine-tuning", found, "weights", "fine-tuning", many)
         yield _final("iterative", seeds, quick, "weights", 0.05, ROUND[quick])
         yield _final("filters", seeds, quick, "filters", 0.5, 1.0)
         yield shelf.kernel_ms("rate rewinding", _by_magnitude, seeds[0])
@@ -252,12 +251,11 @@ def _difference(
         name: [fmean(at[1 / d][i] for d in HIGH) for i in range(len(seeds))]
         for name, at in found.items()
     }
-    gains = [a - b for a, b in zip(means[first], means[other], strict=True)]
     each = ", ".join(f"{name} {fmean(values):.2f}" for name, values in means.items())
-    return Measurement(
-        claim, fmean(gains), pstdev(gains), fmean(means[other]), other, tuple(seeds),
-        pruned.curves("Test accuracy after one pruning and retraining", "accuracy, %", found),
+    return shelf.gain(
+        claim, means[first], means[other], other, seeds,
         f"accuracy in %, mean of densities {HIGH}: {each}",
+        pruned.curves("Test accuracy after one pruning and retraining", "accuracy, %", found),
     )  # fmt: skip
 
 
@@ -273,10 +271,9 @@ def _final(
         ]
         for policy in ("rate", "fine-tuning")
     )
-    gains = [a - b for a, b in zip(rate, tuned, strict=True)]
-    return Measurement(
-        claim, fmean(gains), pstdev(gains), fmean(tuned), "fine-tuning", tuple(seeds),
-        note=f"accuracy in %: {fmean(rate):.2f} against {fmean(tuned):.2f}; density {density}, "
+    return shelf.gain(
+        claim, rate, tuned, "fine-tuning", seeds,
+        f"accuracy in %: {fmean(rate):.2f} against {fmean(tuned):.2f}; density {density}, "
         f"{len(rounds(density, share))} rounds of {t} epochs",
     )  # fmt: skip
 
