@@ -1,8 +1,9 @@
 """Second moments of what goes into a layer: what post-training pruning knows of the data.
 
 A layer's output is a product: rows of inputs times rows of weights. For a convolution a row of
-inputs is the patch under the kernel, K = C / groups * Kh * Kw numbers, ordered as the weight
-flattened to (N, K) is.
+inputs is the patch under the kernel, K = C / groups * Kh * Kw numbers, ordered as `matrices` has
+the weight. A transposed convolution is one with the kernel turned, over inputs that zeros were put
+between.
 
 >>> import torch
 >>> net = nn.Sequential(nn.Linear(2, 1))
@@ -17,13 +18,14 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from octavo.errors import InputError
 from octavo.reference_impls.inputs import Input, call, evaluating
 
-KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class _EnoughError(Exception):
@@ -151,6 +153,21 @@ def rows(layer: nn.Module, x: Tensor) -> Tensor:
     return _ROWS[type(layer)](layer, x)
 
 
+def matrices(layer: nn.Module, weight: Tensor) -> Tensor:
+    """A layer's weight as (groups, N / groups, K), a row an output."""
+    if isinstance(layer, nn.ConvTranspose2d):  # (C, N / groups, Kh, Kw)
+        return weight.reshape(layer.groups, -1, *weight.shape[1:]).transpose(1, 2).flatten(2)
+    return weight.reshape(getattr(layer, "groups", 1), -1, weight[0].numel())
+
+
+def restored(layer: nn.Module, parts: Tensor, shape: torch.Size) -> Tensor:
+    """The way back from (groups, N / groups, K) to the shape of the weight."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        inputs = shape[0] // layer.groups
+        return parts.reshape(*parts.shape[:2], inputs, *shape[2:]).transpose(1, 2).reshape(shape)
+    return parts.reshape(shape)
+
+
 def _linear(_: nn.Linear, x: Tensor) -> Tensor:
     return x.reshape(1, -1, x.shape[-1])
 
@@ -170,6 +187,26 @@ def _conv1d(layer: nn.Conv1d, x: Tensor) -> Tensor:
     return parts.permute(1, 0, 3, 2, 4).flatten(3).flatten(1, 2)
 
 
+def _transposed(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    size, c, *sides = x.shape
+    spread = x.new_zeros(
+        size, c, *((n - 1) * s + 1 for n, s in zip(sides, layer.stride, strict=True))
+    )
+    spread[:, :, :: layer.stride[0], :: layer.stride[1]] = x
+    around: list[int] = []
+    for d, k, p, more in zip(*_sizes(layer), strict=True):
+        edge = d * (k - 1) - p  # may be negative: then it is cut off
+        around = [edge, edge + more, *around]  # the last side stands first
+    columns = F.unfold(F.pad(spread, around), layer.kernel_size, layer.dilation)
+    turned = columns.view(size, c, *layer.kernel_size, -1).flip(2, 3)
+    parts = turned.view(size, layer.groups, -1, columns.shape[2])  # (B, groups, K, L)
+    return parts.permute(1, 0, 3, 2).flatten(1, 2)
+
+
+def _sizes(layer: nn.ConvTranspose2d) -> tuple[Any, ...]:
+    return layer.dilation, layer.kernel_size, layer.padding, layer.output_padding
+
+
 def _padded(layer: nn.Conv1d | nn.Conv2d, x: Tensor) -> Tensor:
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     return F.pad(x, layer._reversed_padding_repeated_twice, mode)
@@ -179,4 +216,5 @@ _ROWS: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
     nn.Linear: _linear,
     nn.Conv1d: _conv1d,
     nn.Conv2d: _conv2d,
+    nn.ConvTranspose2d: _transposed,
 }

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from octavo.errors import InputError
-from octavo.reference_impls.gram import calls, together
+from octavo.reference_impls.gram import calls, matrices, restored, together
 from octavo.reference_impls.inputs import Input
 from octavo.reference_impls.masking import mask_plan
 from octavo.reference_impls.plan import Plan, Step, Weights
@@ -104,7 +104,7 @@ def layer_by_layer(
         if moment is None:
             missed.append(path)
             continue
-        keep, new = decided(weight.detach(), moment, decide)
+        keep, new = decided(net.get_submodule(path), weight.detach(), moment, decide)
         weight.data.copy_(new)
         patterns[path] = keep
         steps += (Weights(p, {"weight": new.clone()}) for p in paths[path])
@@ -115,14 +115,15 @@ def layer_by_layer(
     return Plan(plan.steps, plan.method, plan.config, (*plan.notes, note))
 
 
-def decided(weight: Tensor, moment: Tensor, decide: Decide) -> tuple[Tensor, Tensor]:
+def decided(
+    layer: nn.Module, weight: Tensor, moment: Tensor, decide: Decide
+) -> tuple[Tensor, Tensor]:
     """What stays and the new weight, both shaped like `weight`; one decision a group."""
-    groups = len(moment)
-    parts = weight.reshape(groups, weight.shape[0] // groups, -1).double()
+    parts = matrices(layer, weight).double()
     layers = [decide(part, m) for part, m in zip(parts, moment, strict=True)]
-    keep = torch.cat([layer.keep for layer in layers]).view(weight.shape)
-    new = torch.cat([layer.weight for layer in layers]).view(weight.shape).to(weight.dtype)
-    return keep, new * keep
+    keep = restored(layer, torch.stack([each.keep for each in layers]), weight.shape)
+    new = restored(layer, torch.stack([each.weight for each in layers]), weight.shape)
+    return keep, new.to(weight.dtype) * keep
 
 
 def output_error(weight: Tensor, new: Tensor, moment: Tensor) -> float:

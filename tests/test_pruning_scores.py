@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import octavo
 from octavo.errors import InputError
 from octavo.reference_impls import magnitude, random, saliency
-from octavo.reference_impls.gram import calls, moments, together
+from octavo.reference_impls.gram import calls, matrices, moments, restored, together
 from octavo.reference_impls.inputs import Batch, evaluating
 from octavo.reference_impls.layerwise import Pattern, output_error, pattern_of, row_top
 from octavo.reference_impls.masking import Held, chosen
@@ -99,6 +99,11 @@ LAYERS = {
         nn.Conv1d(4, 6, 3, stride=2, padding=2, dilation=2, groups=2, bias=False),
         (2, 4, 11),
     ),
+    "up": (nn.ConvTranspose2d(4, 3, 2, 2, bias=False), (2, 4, 5, 3)),
+    "up, grouped": (
+        nn.ConvTranspose2d(4, 6, 3, (2, 3), (1, 3), (1, 0), 2, dilation=(2, 1), bias=False),
+        (2, 4, 5, 4),
+    ),
 }
 
 
@@ -111,7 +116,8 @@ def test_moments_give_the_energy_of_the_outputs(kind: str) -> None:
     y = layer(x).detach()
     axis = y.ndim - 1 if kind == "linear" else 1
     outputs = y.transpose(axis, -1).reshape(-1, y.shape[axis]).double()
-    rows = layer.weight.detach().double().reshape(len(moment), -1, moment.shape[1])  # type: ignore[union-attr]
+    rows = matrices(layer, layer.weight.detach()).double()  # type: ignore[arg-type]
+    assert torch.equal(restored(layer, rows, layer.weight.shape), layer.weight.double())  # type: ignore[arg-type]
     energy = torch.einsum("gnk,gkj,gnj->gn", rows, moment, rows).flatten()
     assert torch.allclose(energy, outputs.square().mean(0), rtol=1e-4, atol=1e-7)
 
@@ -154,9 +160,9 @@ def test_layers_that_share_their_input_share_a_pass_and_no_other_does() -> None:
 
 
 def test_a_layer_whose_rows_are_not_known_is_named() -> None:
-    model = nn.Sequential(nn.ConvTranspose2d(2, 3, 3))
-    with pytest.raises(InputError, match="0: a ConvTranspose2d"):
-        octavo.compress(model, "wanda", data=[torch.randn(1, 2, 5, 5)])
+    model = nn.Sequential(nn.ConvTranspose1d(2, 3, 3))
+    with pytest.raises(InputError, match="0: a ConvTranspose1d"):
+        octavo.compress(model, "wanda", data=[torch.randn(1, 2, 5)])
 
 
 def problem(seed: int, n: int = 6, k: int = 20) -> tuple[torch.Tensor, torch.Tensor]:
