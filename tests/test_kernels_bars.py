@@ -17,7 +17,7 @@ from octavo.errors import InputError
 from octavo.ingest import judged
 from octavo.kernels import bars, measured, roofline, runtime
 from octavo.kernels.bars import Bar, Case
-from octavo.kernels.peers import faiss, onnx_runtime, xnnpack
+from octavo.kernels.peers import deepsparse, faiss, ggml, onnx_runtime, xnnpack
 
 HOME = Path(bars.__file__).parent
 PROBES = {"fma_gflops": 100.0, "l3_gb_per_s": 50.0}
@@ -200,11 +200,12 @@ def test_bench_search_keeps_a_full_run(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_a_peer_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (faiss, onnx_runtime, xnnpack):
+    for module in (deepsparse, faiss, ggml, onnx_runtime, xnnpack):
         monkeypatch.setattr(module, "find_spec", lambda name: None)
     x, codes = torch.ones(1, 32), torch.ones(8, 32, dtype=torch.int8)
     assert onnx_runtime.grouped(x, 8, 4, 32) == onnx_runtime.dynamic(x, codes) == {}
     assert xnnpack.product(x, 8, 4, 32) == faiss.nearest(x, x) == {}
+    assert ggml.product(x, x, "q8_0") == deepsparse.product(x, x) == {}
 
 
 @pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="no onnxruntime")
@@ -213,3 +214,26 @@ def test_a_product_of_onnx_runtime_runs(bits: int) -> None:
     (call,) = onnx_runtime.grouped(torch.ones(2, 64), 16, bits, 32, copies=2).values()
     assert call() is None
     assert call() is None
+
+
+@pytest.mark.skipif(not ggml.installed(), reason="no llama-cpp-python")
+@pytest.mark.parametrize(("kind", "off"), [("q4_0", 0.12), ("q4_K", 0.1), ("q8_0", 0.01)])
+def test_a_product_of_ggml_is_near(kind: str, off: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(n, 512, generator=generator) for n in (3, 64))
+    for call in ggml.product(x, weight, kind, copies=2).values():
+        assert call() == call() == 0
+    (plain, *_) = ggml.products(x, weight, kind).values()
+    plain()
+    exact = x @ weight.T
+    assert (torch.from_numpy(plain.answer()) - exact).norm() < off * exact.norm()
+
+
+@pytest.mark.skipif(not deepsparse.installed(), reason="no deepsparse")
+def test_a_product_of_deepsparse_is_right() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(n, 64, generator=generator) for n in (5, 32))
+    weight = weight * (weight > 1)
+    (call,) = deepsparse.product(x, weight).values()
+    y = torch.from_numpy(deepsparse.answer(call(), 5, 32))
+    torch.testing.assert_close(y, x @ weight.T, rtol=1e-5, atol=1e-5)

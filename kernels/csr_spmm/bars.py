@@ -1,4 +1,4 @@
-"""csr_spmm against the sparse products of torch and scipy, and torch's dense one."""
+"""csr_spmm against the sparse products of torch, scipy and DeepSparse, and torch's dense one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from octavo.kernels.bars import Case, bytes_of, copies_that_stay_cold, in_turn, 
 from octavo.kernels.csr_spmm import csr_spmm, load, pack
 from octavo.kernels.csr_spmm.convolution import csr_conv2d
 from octavo.kernels.curves import curve
+from octavo.kernels.peers import deepsparse
 from octavo.kernels.timing import Call
 
 
@@ -73,6 +74,7 @@ def _product(rows: int, size: int, density: float) -> Case:
         {
             "sparse csr": lambda: sparse @ x.T,
             "scipy": lambda: theirs @ across,
+            **deepsparse.product(x, weight),
             "linear float32": lambda: F.linear(x, weight),
         },
         moved=bytes_of(packed) + 8.0 * x.numel(),

@@ -13,7 +13,7 @@ from octavo.kernels import roofline, runtime
 from octavo.kernels.bars import Case, in_turn, seeded
 from octavo.kernels.curves import curve
 from octavo.kernels.int2_matmul import int2_matmul, pack
-from octavo.kernels.peers import onnx_runtime
+from octavo.kernels.peers import ggml, onnx_runtime
 from octavo.kernels.timing import Call
 
 GROUP = 128
@@ -59,6 +59,7 @@ def _product(rows: int, size: int, lowest: int) -> Case:
         lambda: int2_matmul(x, packed),
         {
             **onnx_runtime.grouped(x, size, 2, GROUP),
+            **ggml.product(x, codes.clamp(min=-1) * 0.01, "tq2_0"),
             "linear float32": lambda: F.linear(x, dense),
             "linear bfloat16": lambda: F.linear(half, dense_half),
         },

@@ -25,7 +25,7 @@ from octavo.kernels.bars import (
 from octavo.kernels.curves import curve
 from octavo.kernels.int4_matmul import PackedInt4, int4_matmul, pack
 from octavo.kernels.int4_matmul.convolution import int4_conv2d
-from octavo.kernels.peers import onnx_runtime, torch_quantized, xnnpack
+from octavo.kernels.peers import ggml, onnx_runtime, torch_quantized, xnnpack
 from octavo.kernels.timing import Call
 
 GROUP = 128
@@ -87,6 +87,7 @@ def _product(rows: int, size: int, group: int = GROUP) -> Case:
         {
             **xnnpack.product(x, size, 4, group),
             **onnx_runtime.grouped(x, size, 4, group),
+            **(ggml.product(x, dense, "q4_K") if group == GROUP else {}),
             **torch_quantized.int4(x, codes, scales, group),
             "linear float32": lambda: F.linear(x, dense),
         },
@@ -115,6 +116,7 @@ def _cold(size: int) -> Case:
         {
             **xnnpack.product(x, size, 4, GROUP, count),
             **onnx_runtime.grouped(x, size, 4, GROUP, count),
+            **ggml.product(x, codes * 0.01, "q4_K", count),
             **{name: in_turn([each[name] for each in theirs]) for name in theirs[0]},
         },
         moved=bytes_of(packed) + 8.0 * size,

@@ -15,7 +15,7 @@ from octavo.kernels.bars import Case, bytes_of, copies_that_stay_cold, in_turn, 
 from octavo.kernels.curves import curve
 from octavo.kernels.int8_matmul import PackedInt8, int8_matmul, pack
 from octavo.kernels.int8_matmul.convolution import int8_conv2d
-from octavo.kernels.peers import onnx_runtime, torch_quantized, xnnpack
+from octavo.kernels.peers import ggml, onnx_runtime, torch_quantized, xnnpack
 from octavo.kernels.runtime.activations import calibrated_step
 from octavo.kernels.timing import Call
 
@@ -76,6 +76,7 @@ def _product(rows: int, size: int) -> Case:
             **torch_quantized.int8(x, dense, scales),
             **xnnpack.product(x, size, 8),
             **onnx_runtime.dynamic(x, codes),
+            **ggml.product(x, dense, "q8_0"),
             "linear float32": lambda: F.linear(x, dense),
         },
         moved=bytes_of(packed) + 8.0 * x.numel(),
