@@ -26,6 +26,8 @@ By hand: a tenth of all weights goes each round; 70 % sparse takes seven.
 
 Differs: any Conv or Linear layer that is not excluded is pruned; the paper prunes the matrices of
   attention, feed-forward and pooler. Training is Adam on a rate that falls to zero.
+Differs: the measured encoder comes without the head of its pre-training task; the head that tells
+  hidden words starts anew, over the 512 most frequent pieces.
 """
 
 from __future__ import annotations

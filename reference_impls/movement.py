@@ -28,8 +28,7 @@ rate of 1); a weight -2 with that gradient moves towards zero and loses 6.
 [6.0, -6.0]
 
 Differs: the penalty is the mean over all scores, in place of the sum, so that one value serves
-  models of all sizes; the mask is chosen anew after every update, as there, but on one thread of
-  exact selection, ties going to the earlier weight.
+  models of all sizes; of equal scores the earlier weight stays.
 """
 
 from __future__ import annotations

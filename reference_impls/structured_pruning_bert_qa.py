@@ -28,7 +28,7 @@ By hand: log alpha of 0 opens with probability sigmoid(2/3 log 11), and its fixe
 Differs: heads and units are found by following one call (see `dependency`), so that any model has
   gates on what can be cut, such as channels; the weights are frozen while gates are learned; the
   share that stays is asked for, and the gates with the largest log alpha over all layers stay. With
-  `select="threshold"` the penalty decides, as in the paper.
+  `select="threshold"` the penalty decides, as in the paper. No gates on embedding dimensions.
 """
 
 from __future__ import annotations
