@@ -21,6 +21,7 @@ __all__ = [
     "model_runs",
     "page_runs",
     "stale",
+    "tagger_runs",
     "verdict",
 ]
 
@@ -58,6 +59,11 @@ def model_runs(root: Path = ROOT) -> list[dict[str, Any]]:
 def page_runs(root: Path = ROOT) -> list[dict[str, Any]]:
     """Every recorded run of the search page, oldest first; none where nothing was recorded."""
     return _lines(root / "results" / "search-page.jsonl")
+
+
+def tagger_runs(root: Path = ROOT) -> list[dict[str, Any]]:
+    """Every recorded evaluation of the tagger, oldest first."""
+    return _lines(root / "results" / "tagger.jsonl")
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

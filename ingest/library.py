@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from octavo import catalog
-from octavo.catalog import Paper, paper_from_json
+from octavo.catalog import Paper, Taxonomy, paper_from_json
 from octavo.errors import InputError
 from octavo.ingest import encode, table
 from octavo.ingest.absorb import Known, Shelves, names
@@ -30,6 +30,8 @@ from octavo.ingest.progress import Steps, silent
 from octavo.ingest.ranking import Hit, Wanted, ranked
 from octavo.ingest.recognise import as_known, recognise
 from octavo.ingest.table import Table
+from octavo.ingest.tag import shelved
+from octavo.ingest.tag import version as tagger_version
 
 LOCK_SECONDS = 30.0
 STATE = "state.json"
@@ -73,7 +75,7 @@ class Library:
                 shelves.put(paper)
             before = table.column(rows, "found", shelves.found.keys() | shelves.gone)
             words = catalog.taxonomy(self._root)
-            made = [paper_row(shelves.record(p), said, words) for p, said in shelves.found.items()]
+            made = list(_told(shelves, words))
             changed = [row for row in made if before.get(row["id"]) != row["found"]]
             self._commit(rows, changed, [f"paper:{own}" for own in shelves.gone & before.keys()])
         new = sum(row["id"] not in before for row in changed)
@@ -216,8 +218,7 @@ class Library:
         for found in sorted(row["found"] for row in before if row["found"]):
             shelves.put(paper_from_json(json.loads(found)))
         words = catalog.taxonomy(self._root)
-        for own, said in shelves.found.items():
-            yield paper_row(shelves.record(own), said, words)
+        yield from _told(shelves, words)
         yield from (paper_row(p, None, words) for p in papers.values() if p.id not in shelves.found)
         for method in catalog.methods(self._root).values():
             runs = catalog.implemented(method.id, self._root)
@@ -237,6 +238,15 @@ class Library:
                 made = self.encoder.encode(list(texts.values()), advance)
             vectors.update(zip(texts, made, strict=True))
         return [{**row, "vector": vectors[row["digest"]]} for row in changed]
+
+
+def _told(shelves: Shelves, words: Taxonomy) -> Iterator[Row]:
+    """Rows of the papers that sources told of. The tagger shelves those the catalog lacks."""
+    records = [shelves.record(own) for own in shelves.found]
+    new = shelved([record for record in records if record.id not in shelves.catalog], words)
+    tagged = {record.id: record for record in new}
+    for record in records:
+        yield paper_row(tagged.get(record.id, record), shelves.found[record.id], words)
 
 
 def search(
@@ -264,8 +274,8 @@ def default_path() -> Path:
 
 
 def digest(root: Path) -> str:
-    """Fingerprint of a catalog: its records, words, which methods run, and how rows are made."""
-    mark = hashlib.sha256(FORM)
+    """Fingerprint of a catalog: its records and words, which methods run, how rows are made."""
+    mark = hashlib.sha256(FORM + tagger_version().encode())
     for path in sorted([root / "taxonomy.toml", *root.glob("papers/*"), *root.glob("methods/*")]):
         mark.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         mark.update(bytes([path.suffix == ".toml" and catalog.implemented(path.stem, root)]))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from octavo import following, mcp, measuring
+from octavo import finding, following, mcp, measuring
 from octavo.errors import InputError, NothingNew
 from octavo.terminal import Json, err, out, print_json
 
@@ -126,6 +126,9 @@ app.command()(measuring.crossover)
 app.command("mcp")(mcp.serve)
 app.add_typer(following.app, name="follow")
 app.command()(following.duplicates)
+app.command()(finding.tag)
+app.command()(finding.themes)
+app.command()(finding.digest)
 
 site_app = typer.Typer(help="The static site.", no_args_is_help=True)
 app.add_typer(site_app, name="site")

@@ -13,7 +13,9 @@ from octavo.terminal import Json, err, out, print_json
 
 Methods = Annotated[
     list[str] | None,
-    typer.Argument(help="Methods, a kernel, `kernels`, `models`, `search`, `search-page`."),
+    typer.Argument(
+        help="Methods, a kernel, `kernels`, `models`, `search`, `search-page`, `tagger`."
+    ),
 ]
 DATA = (
     "Your data: PACKAGE.MODULE:ATTRIBUTE, cifar10:DIR, cifar100:DIR, images:DIR, glue:FILE or "
@@ -106,6 +108,9 @@ def bench(
         return
     if methods == ["models"]:
         _bench_models(quick, as_json)
+        return
+    if methods == ["tagger"]:
+        _bench_tagger(quick, as_json)
         return
     if methods == ["search"]:
         _bench_search(context.obj.library, quick, as_json)
@@ -203,6 +208,20 @@ def _bench_search_page(quick: bool, as_json: bool) -> None:
     if not quick:
         browsing.record(document)
     print_json(document) if as_json else out.print(browsing.table(document))
+
+
+def _bench_tagger(quick: bool, as_json: bool) -> None:
+    from octavo import bench, catalog
+    from octavo.ingest import tag, tag_measures
+    from octavo.ingest.progress import bars
+
+    with bars(err)("cross-validation", tag_measures.steps()) as advance:
+        measured = tag_measures.measure(advance=advance)
+    document = {"version": tag.version(), **measured}
+    if not quick:
+        facts = bench.provenance("tagger", tag.FILE)
+        bench.append(catalog.ROOT / "results" / "tagger.jsonl", [facts | document])
+    print_json(document) if as_json else out.print(tag_measures.table(document))
 
 
 def crossover(

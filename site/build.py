@@ -25,7 +25,18 @@ from octavo.site import accents
 from octavo.site.doors import through
 from octavo.site.holdings import Holdings, gather
 from octavo.site.markup import Page, document
-from octavo.site.pages import compare, data, front, kernels, methods, papers, search, themes
+from octavo.site.pages import (
+    compare,
+    data,
+    digests,
+    front,
+    kernels,
+    methods,
+    papers,
+    search,
+    tagging,
+    themes,
+)
 from octavo.site.search import index
 
 HERE = Path(__file__).resolve().parent
@@ -98,7 +109,8 @@ def build(out: Path, holdings: Holdings | None = None, say: Callable[[str], None
 
 def all_pages(holdings: Holdings) -> Iterator[Page]:
     """Every rendered page, with its doors."""
-    for part in (front, search, data, themes, compare, methods, kernels, papers):
+    parts = (front, search, data, themes, compare, methods, kernels, papers, digests, tagging)
+    for part in parts:
         for page in part.pages(holdings):
             yield through.with_doors(page, holdings)
 

@@ -13,10 +13,13 @@ from typing import Any
 import octavo.catalog as catalog
 from octavo.catalog import Followed, Method, Paper, Result, Taxonomy
 from octavo.ingest import duplicates
+from octavo.ingest.digest import Desk, Digest
 from octavo.ingest.duplicates import Pair
 from octavo.site import bibtex
 
 VERDICTS = ("holds", "trend only", "not reproduced")
+NEWEST_WEEKS = 12  # that have a digest
+BUSY = 5  # papers of an older week that has one, too
 KERNEL_FILES = (".py", ".cpp")
 
 
@@ -25,8 +28,9 @@ class Holdings:
     """Papers, methods, vocabulary and runs, with the folders that hold the code.
 
     ``latest`` gives for each method the newest result of each of its claims, ``speeds`` for each
-    kernel its newest recorded run; ``models`` and ``searches`` hold the newest run of whole
-    models and of the search page, if any; ``history`` every result of each method that has one.
+    kernel its newest recorded run; ``models``, ``searches`` and ``tagger`` hold the newest run of
+    whole models, of the search page and of the tagger's evaluation, if any; ``history`` every
+    result of each method that has one.
     """
 
     papers: Mapping[str, Paper]
@@ -40,6 +44,7 @@ class Holdings:
     models: Sequence[Mapping[str, Any]] = ()
     searches: Sequence[Mapping[str, Any]] = ()
     history: Mapping[str, tuple[Result, ...]] = field(default_factory=dict)
+    tagger: Sequence[Mapping[str, Any]] = ()
 
     def module(self, method_id: str) -> Path | None:
         """The module that implements a method, if there is one."""
@@ -112,6 +117,14 @@ class Holdings:
         return sorted(found.values(), key=newest_first)
 
     @cached_property
+    def digests(self) -> list[Digest]:
+        """The newest weeks that hold a paper, and the busy ones before them, newest first."""
+        desk = Desk(self.papers.values(), self.methods, self.taxonomy, set(self.implemented))
+        weeks = {*desk.weeks(1)[:NEWEST_WEEKS], *desk.weeks(BUSY)}
+        made = (desk.digest(week) for week in sorted(weeks, key=str, reverse=True))
+        return [digest for digest in made if digest.picks]
+
+    @cached_property
     def verdicts(self) -> Counter[str]:
         """How many recorded claims have each verdict."""
         return Counter(run.verdict for runs in self.latest.values() for run in runs.values())
@@ -146,6 +159,7 @@ def gather(root: Path = catalog.ROOT) -> Holdings:
         speeds=_speeds(root),
         models=catalog.model_runs(root)[-1:],
         searches=catalog.page_runs(root)[-1:],
+        tagger=catalog.tagger_runs(root)[-1:],
         history={m: runs for m in methods if (runs := tuple(catalog.results(m, root)))},
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from octavo.catalog import Claim, Method, Paper, Result
+from octavo.ingest.digest import Digest
+from octavo.ingest.digest_text import count
 from octavo.site.doors.feeds import Feed, Item
 from octavo.site.figures import expected, measured
 from octavo.site.holdings import Holdings
@@ -12,6 +14,7 @@ from octavo.site.holdings import Holdings
 FIRST_DAY = "1970-01-01"  # of what has no date
 PAPERS, CLAIMS, OF_THEME = 100, 200, 50  # items of each feed at most
 NEW_PAPERS = Feed("feeds/papers", "Octavo: new papers", "Papers, newest first.", "papers")
+WEEKS = Feed("feeds/digests", "Octavo: the week", "New papers by theme, weekly.", "digests")
 VERDICTS = Feed(
     "feeds/claims",
     "Octavo: verdicts",
@@ -25,6 +28,7 @@ def feeds(holdings: Holdings) -> Iterator[tuple[Feed, list[Item]]]:
     papers, claims = new_papers(holdings), verdicts(holdings)
     yield NEW_PAPERS, papers[:PAPERS]
     yield VERDICTS, claims[:CLAIMS]
+    yield WEEKS, [_week(each) for each in holdings.digests]
     for theme in holdings.taxonomy.themes.values():
         shelf = {paper.id for paper in holdings.papers_of_theme(theme.id)}
         mine = [each for each in papers if each.id.removeprefix("papers/") in shelf]
@@ -39,6 +43,18 @@ def feeds(holdings: Holdings) -> Iterator[tuple[Feed, list[Item]]]:
             Feed(f"feeds/themes/{theme.id}", name, about, f"themes/{theme.id}"),
             sorted(mine, key=_newest, reverse=True)[:OF_THEME],
         )
+
+
+def _week(digest: Digest) -> Item:
+    """The entry of a week."""
+    return Item(
+        id=f"digests/{digest.week}",
+        title=f"{digest.week}: {count(digest)}",
+        date=f"{digest.last}T00:00:00Z",
+        link=f"digests/{digest.week.lower()}",
+        said="; ".join(pick.title for pick in digest.picks),
+        tags=tuple(digest.by_theme),
+    )
 
 
 def new_papers(holdings: Holdings) -> list[Item]:

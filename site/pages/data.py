@@ -53,6 +53,7 @@ def _tables() -> str:
 
 def _feeds(holdings: Holdings) -> str:
     named = [("New papers", "feeds/papers"), ("Verdicts, new and changed", "feeds/claims")]
+    named += [("The week, a digest", "feeds/digests")]
     named += [(t.name, f"feeds/themes/{t.id}") for t in holdings.taxonomy.themes.values()]
     rows = [
         [text(name), f"{link(f'../{path}.xml', 'Atom')} {link(f'../{path}.json', 'JSON')}"]
