@@ -12,24 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from octavo.ingest.wordpiece import WordPiece, wordpiece
+from octavo.ingest.wordpiece import VOCABULARY, WordPiece, wordpiece
 
 FILE = Path(__file__).parent / "weights" / "static.safetensors"
 BATCH = 256
 CHARACTERS = 4000  # of a text that are read, as for every encoder
 
 Vectors = npt.NDArray[np.float32]
+Pieces = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
 class Static:
-    """A table of word pieces, loaded."""
+    """A product-quantized table of word pieces, loaded."""
 
     name: str
     origin: str
@@ -47,44 +49,86 @@ class Static:
         self, texts: Sequence[str], advance: Callable[[int], None] = lambda _: None
     ) -> Vectors:
         """Unit vectors of texts, (texts, width). ``advance`` hears of every batch done."""
-        vectors = np.zeros((len(texts), self.width), np.float32)
-        for start in range(0, len(texts), BATCH):
-            batch = texts[start : start + BATCH]
-            vectors[start : start + BATCH] = self._encode(batch)
-            advance(len(batch))
-        return vectors
+        return _encoded(texts, self.tokenizer, self.rows, self.width, advance)
 
-    def rows(self, pieces: npt.NDArray[np.integer[Any]]) -> Vectors:
+    def rows(self, pieces: Pieces) -> Vectors:
         """Weighted vectors of pieces, (n, width)."""
         groups = np.arange(len(self.books))
         made: Vectors = self.books[groups, self.codes[pieces]].reshape(len(pieces), -1)
         return made * self.weights[pieces, None]
 
-    def _encode(self, texts: Sequence[str]) -> Vectors:
-        empty = self.tokenizer[""]
-        found = [self.tokenizer.pieces(text[:CHARACTERS]) or empty for text in texts]
-        lengths = np.array([len(pieces) for pieces in found])
-        pieces, places = np.unique(np.concatenate(found), return_inverse=True)
-        rows = self.rows(pieces)[places]  # (all pieces, width)
-        sums: Vectors = np.add.reduceat(rows, np.cumsum(lengths) - lengths, dtype=np.float32)
-        sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-        return sums
+
+@dataclass(frozen=True)
+class Float:
+    """The table as it was before quantization, loaded."""
+
+    name: str
+    origin: str
+    tokenizer: WordPiece
+    table: npt.NDArray[np.float16]  # (pieces, width)
+
+    @property
+    def width(self) -> int:
+        """Length of a vector."""
+        return int(self.table.shape[1])
+
+    def encode(
+        self, texts: Sequence[str], advance: Callable[[int], None] = lambda _: None
+    ) -> Vectors:
+        """Unit vectors of texts, (texts, width). ``advance`` hears of every batch done."""
+        return _encoded(texts, self.tokenizer, self.rows, self.width, advance)
+
+    def rows(self, pieces: Pieces) -> Vectors:
+        """Weighted vectors of pieces, (n, width)."""
+        return self.table[pieces].astype(np.float32)
 
 
-def load(name: str, path: Path = FILE) -> Static:
+def load(name: str = "static", path: Path = FILE, origin: str = "shipped with octavo") -> Static:
     """The table in a file of `codes`, `codebooks` and `weights`."""
     from safetensors.numpy import load_file
 
     held = load_file(path)
+    books, weights = (held[each].astype(np.float32) for each in ("codebooks", "weights"))
     return Static(
-        name,
-        f"static: a table of word pieces, {path.stat().st_size / 1e6:.1f} MB, {_place(path)}",
-        wordpiece(),
-        held["codes"],
-        held["codebooks"].astype(np.float32),
-        held["weights"].astype(np.float32),
+        name, origin, wordpiece(path.parent / VOCABULARY.name), held["codes"], books, weights
     )
 
 
-def _place(path: Path) -> str:
-    return "shipped with octavo" if path == FILE else str(path)
+def load_float(name: str, path: Path, origin: str) -> Float:
+    """The table in a file of `table` (pieces, width)."""
+    from safetensors.numpy import load_file
+
+    return Float(name, origin, wordpiece(path.parent / VOCABULARY.name), load_file(path)["table"])
+
+
+def _encoded(
+    texts: Sequence[str],
+    tokenizer: WordPiece,
+    rows: Callable[[Pieces], Vectors],
+    width: int,
+    advance: Callable[[int], None],
+) -> Vectors:
+    empty = tokenizer[""]
+    vectors = np.zeros((len(texts), width), np.float32)
+    for start in range(0, len(texts), BATCH):
+        batch = texts[start : start + BATCH]
+        found = [tokenizer.pieces(text[:CHARACTERS]) or empty for text in batch]
+        vectors[start : start + BATCH] = _means(found, rows)
+        advance(len(batch))
+    return vectors
+
+
+def _means(texts: Sequence[Sequence[int]], rows: Callable[[Pieces], Vectors]) -> Vectors:
+    """Unit vectors of texts in pieces. Every piece's row is made once; the sums are one product."""
+    from scipy.sparse import csr_matrix
+
+    found = np.fromiter(chain.from_iterable(texts), np.int64)
+    ends = np.cumsum([0, *map(len, texts)])
+    met = np.zeros(found.max() + 1, bool)
+    met[found] = True
+    pieces, places = np.flatnonzero(met), (np.cumsum(met) - 1)[found]
+    ones = np.ones(len(found), np.float32)
+    counts = csr_matrix((ones, places, ends), (len(texts), len(pieces)))  # with duplicates: added
+    sums: Vectors = counts @ rows(pieces)
+    sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    return sums

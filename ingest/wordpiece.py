@@ -4,8 +4,8 @@ A text is cleaned, stripped of accents, lowered and split at spaces and punctuat
 greedily into the longest pieces of the vocabulary (Devlin et al. 2019, arXiv:1810.04805, and the
 code its authors published). Words recur, so a word is split once: the rest is looking up.
 
-The vocabulary in `ingest/weights/` is that of `bert-base-uncased` (Google, Apache-2.0), which the
-MiniLM encoder shares: a line a piece, its number the line's.
+A vocabulary is a file with a line a piece, whose number is the line's. That of the static encoder
+is learnt from the texts it was trained on (`octavo train`); MiniLM's comes with its weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 
 VOCABULARY = Path(__file__).parent / "weights" / "vocabulary.txt"
-UNKNOWN, START, END = "[UNK]", "[CLS]", "[SEP]"
+UNKNOWN, MARK = "[UNK]", "##"  # MARK: of a piece that goes on with a word
 LONGEST = 100  # characters of a word; a longer one is unknown
 KEPT = 200_000  # words remembered, after which memory starts anew
 
@@ -36,11 +36,19 @@ class WordPiece(dict[str, tuple[int, ...]]):
     def __init__(self, vocabulary: Sequence[str]) -> None:
         super().__init__()
         self._numbers = {piece: number for number, piece in enumerate(vocabulary)}
-        self.start, self.end = self._numbers[START], self._numbers[END]
         self._unknown = (self._numbers[UNKNOWN],)
 
+    @property
+    def size(self) -> int:
+        """Pieces of the vocabulary."""
+        return len(self._numbers)
+
+    def number(self, piece: str) -> int:
+        """The number of a piece of the vocabulary."""
+        return self._numbers[piece]
+
     def pieces(self, text: str) -> list[int]:
-        """Numbers of the pieces of a text, without those that mark its start and end."""
+        """Numbers of the pieces of a text."""
         if len(self) > KEPT:
             self.clear()
         return list(chain.from_iterable(map(self.__getitem__, words(text))))
@@ -53,7 +61,7 @@ class WordPiece(dict[str, tuple[int, ...]]):
         found, start = [], 0
         while start < len(word) <= LONGEST:
             ends = range(len(word), start, -1)
-            mark = "##" if start else ""
+            mark = MARK if start else ""
             end = next((e for e in ends if mark + word[start:e] in self._numbers), None)
             if end is None:
                 return self._unknown
@@ -75,9 +83,9 @@ def words(text: str) -> list[str]:
 
 
 @cache
-def wordpiece() -> WordPiece:
-    """The tokenizer of every encoder here."""
-    return WordPiece(VOCABULARY.read_text(encoding="utf-8").splitlines())
+def wordpiece(vocabulary: Path = VOCABULARY) -> WordPiece:
+    """The tokenizer with a vocabulary, by default the static encoder's."""
+    return WordPiece(vocabulary.read_text(encoding="utf-8").splitlines())
 
 
 def _clean(text: str) -> str:

@@ -13,6 +13,7 @@ import typer
 from octavo import finding, following, mcp, measuring
 from octavo.errors import InputError, NothingNew
 from octavo.terminal import Json, err, out, print_json
+from octavo.training import command as training
 
 app = typer.Typer(
     name="octavo",
@@ -129,6 +130,7 @@ app.command()(following.duplicates)
 app.command()(finding.tag)
 app.command()(finding.themes)
 app.command()(finding.digest)
+app.command()(training.train)
 
 site_app = typer.Typer(help="The static site.", no_args_is_help=True)
 app.add_typer(site_app, name="site")
