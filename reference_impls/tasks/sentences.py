@@ -71,7 +71,7 @@ def load(train: int = 2048, held_out: int = 256, packages: Sequence[str] = PACKA
 
 def every(packages: Sequence[str]) -> Iterator[str]:
     """All sentences of the packages that are installed, file by file; one may come twice."""
-    for path in _files(packages):
+    for path in files(packages):
         yield from _sentences(path)
 
 
