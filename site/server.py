@@ -16,6 +16,12 @@ class Handler(SimpleHTTPRequestHandler):
         ".js": "text/javascript",
         ".wasm": "application/wasm",
         ".py": "text/plain; charset=utf-8",
+        ".txt": "text/plain; charset=utf-8",
+        ".md": "text/markdown; charset=utf-8",
+        ".bib": "application/x-bibtex; charset=utf-8",
+        ".jsonl": "application/jsonl",
+        ".jsonld": "application/ld+json",
+        ".parquet": "application/vnd.apache.parquet",
     }
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:

@@ -32,8 +32,8 @@ ATOM, FEED = "application/atom+xml", "application/feed+json"
 BIBTEX, CSL = "application/x-bibtex", "application/vnd.citationstyles.csl+json"
 JSON_LD, MARKDOWN = "application/ld+json", "text/markdown"
 WHOLE = {
-    "data/octavo.bib": (BIBTEX, "Every paper, BibTeX"),
-    "data/octavo.csl.json": (CSL, "Every paper, CSL-JSON"),
+    "data/octavo.bib": (BIBTEX, "Papers, BibTeX"),
+    "data/octavo.csl.json": (CSL, "Papers, CSL-JSON"),
     "data/octavo.jsonld": (JSON_LD, "Everything, JSON-LD"),
     **{
         f"data/{table.name}.{ending}": (media, f"{table.name.capitalize()}, {form}")
