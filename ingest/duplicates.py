@@ -42,7 +42,9 @@ def near_duplicates(papers: Iterable[Paper]) -> list[Pair]:
     """
     known = {paper.id: paper for paper in papers}
     titles = {own: identity.normalise_title(paper.title) for own, paper in known.items()}
-    pairs = (_judged(known[a], known[b], titles) for a, b in _candidates(titles))
+    numbers = {own: _numbers(title) for own, title in titles.items()}
+    alike = ((a, b) for a, b in _candidates(titles) if numbers[a] == numbers[b])
+    pairs = (_judged(known[a], known[b], titles) for a, b in alike)
     return sorted((p for p in pairs if p), key=lambda pair: (-pair.score, pair.one, pair.other))
 
 
@@ -75,7 +77,7 @@ def _judged(one: Paper, other: Paper, titles: Mapping[str, str]) -> Pair | None:
     from rapidfuzz import fuzz
 
     a, b = titles[one.id], titles[other.id]
-    if _numbers(a) != _numbers(b) or _far_apart(one, other):
+    if _far_apart(one, other):
         return None
     shared = _share_an_author(one, other)
     if shared is False:

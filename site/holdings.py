@@ -57,7 +57,7 @@ class Holdings:
         runs = self.latest.get(method_id, {})
         if path is None or not runs:
             return False
-        return any(run.code_hash != catalog.code_hash(path) for run in runs.values())
+        return {run.code_hash for run in runs.values()} != {catalog.code_hash(path)}
 
     @cached_property
     def implemented(self) -> list[str]:
