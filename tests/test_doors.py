@@ -141,11 +141,8 @@ def test_json_feeds_keep_the_rules_and_say_the_same(held: Holdings) -> None:
 
 def test_there_is_a_feed_for_papers_verdicts_and_every_theme(real: Holdings) -> None:
     made = {feed.path: items for feed, items in news.feeds(real)}
-    assert made.keys() == {
-        "feeds/papers",
-        "feeds/claims",
-        *(f"feeds/themes/{theme}" for theme in real.taxonomy.themes),
-    }
+    themes = {f"feeds/themes/{theme}" for theme in real.taxonomy.themes}
+    assert {"feeds/papers", "feeds/claims"} | themes <= made.keys()
     assert len(made["feeds/papers"]) == news.PAPERS
     assert made["feeds/claims"]
     dates = [item.date for item in made["feeds/themes/pruning"]]
