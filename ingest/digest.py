@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from octavo import catalog
 from octavo.catalog import Method, Paper, Taxonomy
@@ -107,29 +108,28 @@ class Desk:
         """
         if theme is not None and theme not in self.words.themes:
             raise InputError(f"no theme {theme!r}; themes are {', '.join(self.words.themes)}")
-        new = [at for at, paper in enumerate(self.papers) if _is_of(paper, week)]
+        new = [at for at, day in enumerate(self._days) if day and distance(day, week) <= SLACK]
         picks = self._picked(new, week)
         kept = tuple(pick for pick in picks if theme in (None, pick.theme, *pick.tags))
         days = (week.first.isoformat(), week.last.isoformat())
-        note = _note(self.papers, len(new), kept, week, theme)
+        note = _note(self._days, len(new), kept, week, theme)
         return Digest(str(week), *days, theme, len(self.papers), kept, note)
 
     def weeks(self, fewest: int) -> list[Week]:
         """Weeks in which at least this many papers came, newest first."""
-        days = filter(None, map(day_of, self.papers))
-        counts = Counter(Week(*day.isocalendar()[:2]) for day in days)
+        counts = Counter(Week(*day.isocalendar()[:2]) for day in self._days if day)
         busy = (week for week, count in counts.items() if count >= fewest)
         return sorted(busy, key=lambda week: (-week.year, -week.number))
 
     def _picked(self, new: Sequence[int], week: Week) -> list[Pick]:
         """Papers on a shelf of the taxonomy, best first."""
-        ranked = []
+        ranked, older = [], self._older(week)
         shelves = shelved([self.papers[at] for at in new], self.words, self._tagger) if new else []
         for at, paper in zip(new, shelves, strict=True):
             theme = next(self._themes(paper), None)
             if theme is None:
                 continue
-            novelty, nearest = self._novelty(at, week)
+            novelty, nearest = self._novelty(at, older)
             near = self._near(self._vectors[at])
             inside = week.first <= _day(paper) <= week.last
             place = (
@@ -151,19 +151,20 @@ class Desk:
         above = [self._rooms[tag.id] for tag in surest if tag.id in self._rooms]
         return (each for each in dict.fromkeys([*own, *above]) if each != OTHER)
 
-    def _novelty(self, at: int, week: Week) -> tuple[float, str | None]:
+    def _novelty(self, at: int, older: npt.NDArray[np.bool_]) -> tuple[float, str | None]:
         """1 less the cosine to the nearest older paper, and that paper's id."""
-        older = np.array([self._is_older(paper, week) for paper in self.papers])
         if not older.any():
             return 1.0, None
         near = np.where(older, self._vectors @ self._vectors[at], -1.0)
         best = int(near.argmax())
         return round(float(1 - near[best]), 3), self.papers[best].id
 
-    @staticmethod
-    def _is_older(paper: Paper, week: Week) -> bool:
-        day = day_of(paper)
-        return day < week.first - SLACK if day else (paper.year or week.year) < week.year
+    def _older(self, week: Week) -> npt.NDArray[np.bool_]:
+        """Which papers came before a week, by their day or else their year, (papers,)."""
+        start = week.first - SLACK
+        years = [paper.year or week.year for paper in self.papers]
+        told = [day or date(year, 12, 31) for day, year in zip(self._days, years, strict=True)]
+        return np.array([day < start for day in told], bool)
 
     def _near(self, vector: Vectors) -> tuple[Near, ...]:
         """The nearest methods."""
@@ -176,6 +177,11 @@ class Desk:
     def _method(self, method: Method, cosine: float) -> Near:
         command = f"octavo run {method.id}" if method.id in self._runs else None
         return Near(method.id, method.name, round(cosine, 3), command)
+
+    @cached_property
+    def _days(self) -> list[date | None]:
+        """The day of each paper, as far as it is known."""
+        return [day_of(paper) for paper in self.papers]
 
     @cached_property
     def _rest(self) -> int:
@@ -199,11 +205,6 @@ def desk(papers: Iterable[Paper], root: Path = catalog.ROOT) -> Desk:
     methods = catalog.methods(root)
     runs = {own for own in methods if catalog.implemented(own, root)}
     return Desk(papers, methods, catalog.taxonomy(root), runs)
-
-
-def _is_of(paper: Paper, week: Week) -> bool:
-    day = day_of(paper)
-    return day is not None and distance(day, week) <= SLACK
 
 
 def _score(origin: str) -> float:
@@ -282,11 +283,11 @@ def _unquoted(paper: Paper) -> str:
 
 
 def _note(
-    known: Sequence[Paper], new: int, picks: Sequence[Pick], week: Week, theme: str | None
+    days: Sequence[date | None], new: int, picks: Sequence[Pick], week: Week, theme: str | None
 ) -> str:
     """What the digest rests on, or why there is nothing in it."""
-    undated = sum(day_of(paper) is None for paper in known)
-    rests = f"from {len(known):,} papers of the library ({undated:,} of them without a day)"
+    undated = sum(day is None for day in days)
+    rests = f"from {len(days):,} papers of the library ({undated:,} of them without a day)"
     offline = "nothing was fetched; `octavo ingest` brings newer papers"
     if picks:
         return f"{rests}; days are told from arXiv numbers, two days more or less; {offline}"
