@@ -16,6 +16,7 @@ from octavo.catalog.ledger import kernel_runs as kernel_runs
 from octavo.catalog.ledger import latest as latest
 from octavo.catalog.ledger import model_runs as model_runs
 from octavo.catalog.ledger import page_runs as page_runs
+from octavo.catalog.ledger import search_runs as search_runs
 from octavo.catalog.ledger import stale as stale
 from octavo.catalog.ledger import tagger_runs as tagger_runs
 from octavo.catalog.reader import ROOT as ROOT

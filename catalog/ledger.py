@@ -20,6 +20,7 @@ __all__ = [
     "latest",
     "model_runs",
     "page_runs",
+    "search_runs",
     "stale",
     "tagger_runs",
     "verdict",
@@ -59,6 +60,11 @@ def model_runs(root: Path = ROOT) -> list[dict[str, Any]]:
 def page_runs(root: Path = ROOT) -> list[dict[str, Any]]:
     """Every recorded run of the search page, oldest first; none where nothing was recorded."""
     return _lines(root / "results" / "search-page.jsonl")
+
+
+def search_runs(root: Path = ROOT) -> list[dict[str, Any]]:
+    """Every recorded run of search with each encoder, oldest first."""
+    return _lines(root / "results" / "search.jsonl")
 
 
 def tagger_runs(root: Path = ROOT) -> list[dict[str, Any]]:

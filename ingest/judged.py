@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from octavo import catalog
 from octavo.errors import InputError
@@ -143,18 +143,6 @@ def found_by(library: Library, judged: Judged, mode: str) -> list[int]:
 def measure(library: Library) -> list[Score]:
     """Every mode on every half."""
     return [evaluate(library, half, mode) for half in HALVES for mode in MODES]
-
-
-def table(scores: Sequence[Score], encoder: str) -> Any:
-    """Scores as a table for the terminal, under the encoder's name."""
-    from rich.table import Table
-
-    shown = Table("half", "mode", "queries", "nDCG@10", "MRR@10", "recall@10", box=None)
-    shown.title = encoder
-    for score in scores:
-        means = (f"{mean:.3f}" for mean in (score.ndcg, score.mrr, score.recall))
-        shown.add_row(score.half, score.mode, str(score.queries), *means)
-    return shown
 
 
 def content_words(text: str) -> frozenset[str]:

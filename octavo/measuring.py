@@ -87,7 +87,6 @@ def _watched(method: str, seed: int, quick: bool) -> list[Any]:
 
 
 def bench(
-    context: typer.Context,
     methods: Methods = None,
     quick: Quick = False,
     check: Annotated[
@@ -113,7 +112,7 @@ def bench(
         _bench_tagger(quick, as_json)
         return
     if methods == ["search"]:
-        _bench_search(context.obj.library, quick, as_json)
+        _bench_search(quick, as_json)
         return
     if methods == ["search-page"]:
         _bench_search_page(quick, as_json)
@@ -175,22 +174,15 @@ def _bench_models(quick: bool, as_json: bool) -> None:
     print_json(document) if as_json else out.print(models.tables(document))
 
 
-def _bench_search(path: Path, quick: bool, as_json: bool) -> None:
-    from octavo import bench, catalog
-    from octavo.ingest import judged
-    from octavo.ingest.library import Library
+def _bench_search(quick: bool, as_json: bool) -> None:
+    from octavo import searching
     from octavo.ingest.progress import bars
 
-    library = Library(path, steps=bars(err))
-    scores, encoder = judged.measure(library), library.encoder.origin
+    with bars(err)("search with every encoder", len(searching.names())) as advance:
+        document = searching.measure(advance)
     if not quick:
-        facts = bench.provenance("search") | {"encoder": encoder}
-        rows = [asdict(score) for score in scores]
-        bench.append(catalog.ROOT / "results" / "search.jsonl", [facts | {"rows": rows}])
-    if as_json:
-        print_json({"encoder": encoder, "rows": [asdict(score) for score in scores]})
-    else:
-        out.print(judged.table(scores, encoder))
+        searching.record(document)
+    print_json(document) if as_json else out.print(searching.table(document))
 
 
 def _bench_search_page(quick: bool, as_json: bool) -> None:

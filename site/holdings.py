@@ -45,6 +45,7 @@ class Holdings:
     searches: Sequence[Mapping[str, Any]] = ()
     history: Mapping[str, tuple[Result, ...]] = field(default_factory=dict)
     tagger: Sequence[Mapping[str, Any]] = ()
+    encoders: Sequence[Mapping[str, Any]] = ()
 
     def module(self, method_id: str) -> Path | None:
         """The module that implements a method, if there is one."""
@@ -160,6 +161,7 @@ def gather(root: Path = catalog.ROOT) -> Holdings:
         models=catalog.model_runs(root)[-1:],
         searches=catalog.page_runs(root)[-1:],
         tagger=catalog.tagger_runs(root)[-1:],
+        encoders=catalog.search_runs(root)[-1:],
         history={m: runs for m in methods if (runs := tuple(catalog.results(m, root)))},
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from octavo.site.holdings import Holdings
 from octavo.site.markup import Page, link, plural
-from octavo.site.search import shown
+from octavo.site.search import encoders, shown
 
 LISTS = (
     ("methods", "Methods"),
@@ -25,6 +25,9 @@ def pages(holdings: Holdings) -> Iterator[Page]:
     head = '<header class="head"><h1>How search does</h1></header>'
     said = "What searching in the browser finds, fetches and costs, measured."
     yield Page("search/measured", "How search does", head + shown.body(holdings), said)
+    head = '<header class="head"><h1>Encoders compared</h1></header>'
+    said = "Search with each encoder, on judged questions: what it finds, its bytes and its speed."
+    yield Page("search/encoders", "Encoders compared", head + encoders.body(holdings), said)
 
 
 FORM = (
@@ -45,7 +48,8 @@ FOUND = (
     '<ol id="search-results" class="results" aria-label="Results"></ol>'
     '<button id="search-more" type="button" hidden>More results</button>'
     '<p id="search-kept" class="quiet" role="status"></p>'
-    '<p class="quiet"><a href="measured/">How well this search does, and what it costs</a></p>'
+    '<p class="quiet"><a href="measured/">How well this search does, and what it costs</a>; '
+    '<a href="encoders/">its encoders compared</a></p>'
 )
 
 
