@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from octavo.ingest.digest import Digest, Pick
 from octavo.ingest.digest_text import count
 from octavo.site.holdings import Holdings
-from octavo.site.markup import Page, command, link, section, text
+from octavo.site.markup import Page, command, inline, link, section, text
 
 
 def pages(holdings: Holdings) -> Iterator[Page]:
@@ -50,7 +50,7 @@ def one(digest: Digest, holdings: Holdings) -> Page:
     for theme, picks in digest.by_theme.items():
         name = holdings.taxonomy.themes[theme].name
         body += section(name, "".join(_pick(pick) for pick in picks), theme)
-    body += section("What it rests on", f"<p>{text(digest.note)}.</p>", "note", "narrow")
+    body += section("What it rests on", f"<p>{inline(digest.note[:1].upper() + digest.note[1:])}.</p>", "note", "narrow")
     return Page(path, f"Week {digest.week}", body, lead, section="papers", searchable=True)
 
 
@@ -69,6 +69,6 @@ def _pick(pick: Pick) -> str:
     return (
         f"<h3>{link(f'../../papers/{pick.id}/', pick.title)}</h3>"
         f"<p>Picked because: {text(pick.why)}.</p>{quoted}"
-        + (f"<p>Not quoted: {text(pick.no_summary)}.</p>" if pick.no_summary else "")
+        + (f"<p>Not quoted: {inline(pick.no_summary)}.</p>" if pick.no_summary else "")
         + (f"<p>Methods near it:</p><ul>{near}</ul>" if near else "")
     )
