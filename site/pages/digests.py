@@ -50,7 +50,8 @@ def one(digest: Digest, holdings: Holdings) -> Page:
     for theme, picks in digest.by_theme.items():
         name = holdings.taxonomy.themes[theme].name
         body += section(name, "".join(_pick(pick) for pick in picks), theme)
-    body += section("What it rests on", f"<p>{inline(digest.note[:1].upper() + digest.note[1:])}.</p>", "note", "narrow")
+    note = inline(digest.note[:1].upper() + digest.note[1:])
+    body += section("What it rests on", f"<p>{note}.</p>", "note", "narrow")
     return Page(path, f"Week {digest.week}", body, lead, section="papers", searchable=True)
 
 
