@@ -31,7 +31,7 @@ from octavo.site.holdings import Holdings
 from octavo.site.search import entries, index, quantizer
 
 MODES = ("pagefind", "words", "dense", "hybrid")
-FORMS = [(8, 16), (16, 16), (32, 16), (64, 16), (128, 16), (16, 256), (32, 256), (64, 256)]
+FORMS = [(8, 16), (16, 16), (32, 16), (64, 16), (96, 16), (16, 256), (32, 256), (64, 256)]
 FIRST = 10  # queries of the dev half that are each a new reader's first
 RECORDED = Path("results") / "search-page.jsonl"
 ASK = """async ({queries, modes}) => {

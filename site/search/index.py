@@ -36,7 +36,7 @@ SKIPPED = ("pagefind-highlight.js", "wasm.unknown.pagefind")  # of Pagefind's, n
 class Form:
     """How vectors are stored: so many pieces, with books of so many entries."""
 
-    pieces: int = 128
+    pieces: int = 96
     size: int = 16
 
 
