@@ -115,7 +115,8 @@ def named_of(
     techniques = above.any(axis=1)
     made: npt.NDArray[np.bool_] = scores >= np.where(heard, np.where(techniques, TOLD, HEARD), SURE)
     roofed = (made[:, ~techniques] @ above[:, ~techniques].T.astype(np.int8)) > 0
-    return made & (roofed | ~techniques)
+    named: npt.NDArray[np.bool_] = made & (roofed | ~techniques)
+    return named
 
 
 def cued(rows: Matrix, known: Vocabulary, above: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
