@@ -115,14 +115,13 @@ def named_of(
     techniques = above.any(axis=1)
     made: npt.NDArray[np.bool_] = scores >= np.where(heard, np.where(techniques, TOLD, HEARD), SURE)
     roofed = (made[:, ~techniques] @ above[:, ~techniques].T.astype(np.int8)) > 0
-    named: npt.NDArray[np.bool_] = made & (roofed | ~techniques)
-    return named
+    return made & (roofed | ~techniques)
 
 
 def cued(rows: Matrix, known: Vocabulary, above: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Of which shelves features have a cue, (texts, shelves). ``above``: (technique, theme)."""
     start = len(known.words) + len(known.pieces)
-    here = rows[:, start : start + known.shelves].toarray() > 0
+    here: npt.NDArray[np.bool_] = rows[:, start : start + known.shelves].toarray() > 0
     return here | ((here.astype(np.float32) @ above.astype(np.float32)) > 0)
 
 
