@@ -1,8 +1,10 @@
-"""What the tests share: examples that repeat, each instruction set, each number of threads."""
+"""What the tests share: repeating examples, instruction sets, numbers of threads, a browser."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -42,3 +44,17 @@ def threads(request: pytest.FixtureRequest) -> int:
     count: int = request.param
     torch.set_num_threads(count)
     return count
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, one for all: a second driver cannot start beside the first in one process."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium on this machine")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as driver:
+        flags = ["--no-sandbox", "--disable-background-networking"]
+        running = driver.chromium.launch(executable_path=chromium, args=flags)
+        yield running
+        running.close()

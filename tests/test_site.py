@@ -7,7 +7,6 @@ import http.client
 import io
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -256,19 +255,6 @@ KINDS = {
     "guide": "about/",
     "missing": "no/such/page/",
 }
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium on this machine")
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as driver:
-        flags = ["--no-sandbox", "--disable-background-networking"]
-        running = driver.chromium.launch(executable_path=chromium, args=flags)
-        yield running
-        running.close()
 
 
 @pytest.fixture
