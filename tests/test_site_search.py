@@ -21,7 +21,7 @@ from octavo.ingest import judged, ranking, static
 from octavo.ingest.wordpiece import VOCABULARY, WordPiece, wordpiece
 from octavo.site import build as site_build
 from octavo.site.holdings import Holdings, gather
-from octavo.site.search import entries, facets, index, quantizer, wordpieces
+from octavo.site.search import entries, facets, index, quantizer, shown, wordpieces
 from octavo.site.server import server
 
 PAPERS = 70
@@ -385,3 +385,35 @@ def test_ratios_come_from_recorded_runs_alone() -> None:
         found = facets.ratio(method, "milliseconds", held)
         runs = [run.value for run in catalog.latest(method.id).values()]
         assert found is None or any(found == pytest.approx(value, abs=0.006) for value in runs)
+
+
+def run_of(ndcg: float) -> dict[str, Any]:
+    scores = {"mrr": 0.5, "recall": 0.5, "queries": 3}
+    worth = {"pagefind": 0.1, "words": 0.2, "dense": 0.15, "hybrid": ndcg, "server": 0.4}
+    row = {"size": 16, "bytes_of_books": 10, "recall": 0.5, "ndcg": {"dev": 0.1, "test": 0.2}}
+    return {
+        "rows": [
+            {"mode": mode, "half": half, "ndcg": value, **scores}
+            for half in judged.HALVES
+            for mode, value in worth.items()
+        ],
+        "first": [{"page": 100_000, "words": 200_000}, {"page": 90_000, "vectors": 500_000}],
+        "milliseconds": {"median": 5.0, "p95": 12.0},
+        "curve": [row | {"pieces": n, "bytes_a_page": n / 2} for n in (8, 16)],
+        "form": {"pieces": 16, "size": 16},
+        **{"pages": 9, "papers": 7, "encoder": "static <b>", "server": "minilm", "cpu": "a CPU"},
+        **{"command": "octavo bench search-page", "commit": "0123", "date": "2026-11-24T00:00"},
+    }
+
+
+@pytest.mark.parametrize(("ndcg", "missed"), [(0.39, 0), (0.3, 1), (0.1, 2)])
+def test_the_page_on_search_tells_what_was_missed(ndcg: float, missed: int) -> None:
+    said = shown.body(replace(gather(), searches=(run_of(ndcg),)))
+    assert said.count("<b>Missed.</b>") == missed
+    assert "static &lt;b&gt;" in said
+    assert "16 pieces, books of 16 (in use)" in said
+    assert "590 kB" in said
+
+
+def test_without_a_run_the_page_gives_the_command() -> None:
+    assert "octavo bench search-page" in shown.body(replace(gather(), searches=()))
