@@ -95,7 +95,12 @@ def append(path: Path, records: Sequence[dict[str, Any]]) -> None:
 
 
 def recorded(method: str, quick: bool) -> bool:
-    """Whether the ledger has this kind of run of the code as it is now."""
+    """Whether the ledger has this kind of run of the code as it is now.
+
+    Raises:
+        InputError: there is no such method; those that exist are named.
+    """
+    find(method)
     now = catalog.code_hash(catalog.implementation(method))
     return any(r.code_hash == now and r.quick == quick for r in catalog.results(method))
 

@@ -157,3 +157,8 @@ def test_a_theme_names_its_methods_and_how_long_they_will_take() -> None:
     assert bench.outlook(["synflow"], quick=False).startswith("1 methods, about ")
     outcome = CliRunner().invoke(app, ["bench", "--theme", "no-such-theme"])
     assert outcome.exit_code == 1
+
+
+def test_a_bench_of_no_method_is_one_line() -> None:
+    with pytest.raises(InputError, match="unknown method 'nope'; implemented are: adaround, "):
+        bench.recorded("nope", True)
