@@ -13,7 +13,7 @@ constexpr size_t kAdderInputs = 64;  // a block of inputs: 16 KiB, half the firs
 // Inputs are numbered k = (channel, row, column of the kernel), as in the flattened weight.
 struct AdderTile {
   const Geometry& g;
-  const float* image;      // [c][padded plane], kSlack floats after the last
+  const float* image;      // [c] planes, kSlack floats after the last
   const float* weight;     // [n][patch]
   size_t n;
   const float* bias;       // (n,) or null

@@ -11,9 +11,15 @@ constexpr double kFloatsPerMicrosecond = 5e3;
 
 // One channel of x with its zero border.
 void pad_plane(const Geometry& g, const float* from, float* to) {
-  const size_t wide = g.padded_wide();
+  const size_t wide = g.padded_wide(), above = g.padding_tall * wide, size = g.tall * g.wide;
+  if (wide == g.wide) {
+    std::memset(to, 0, above * sizeof(float));
+    std::memcpy(to + above, from, size * sizeof(float));
+    std::memset(to + above + size, 0, (g.plane() - above - size) * sizeof(float));
+    return;
+  }
   std::memset(to, 0, g.plane() * sizeof(float));
-  to += g.padding_tall * wide + g.padding_wide;
+  to += above + g.padding_wide;
   for (size_t row = 0; row < g.tall; ++row) {
     std::memcpy(to + row * wide, from + row * g.wide, g.wide * sizeof(float));
   }
@@ -35,7 +41,9 @@ void copy_patch(const Geometry& g, const float* corner, float* to) {
 
 const float* pad_images(const Geometry& g, const float* x, size_t count, int slot, int threads) {
   const size_t planes = count * g.c, plane = g.plane();
-  auto* images = reinterpret_cast<float*>(scratch((planes * plane + kSlack) * sizeof(float), slot));
+  const size_t room = (planes * plane + 2 * kSlack) * sizeof(float);
+  auto* images = reinterpret_cast<float*>(scratch(room, slot)) + kSlack;
+  std::memset(images - kSlack, 0, kSlack * sizeof(float));
   std::memset(images + planes * plane, 0, kSlack * sizeof(float));
   parallel(threads, planes * plane / kFloatsPerMicrosecond, planes, [&](size_t p) {
     pad_plane(g, x + p * g.tall * g.wide, images + p * plane);

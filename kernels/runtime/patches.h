@@ -4,7 +4,7 @@
 
 namespace octavo {
 
-constexpr size_t kSlack = 64;  // floats that may be read past a padded image
+constexpr size_t kSlack = 64;  // floats that may be read before and past padded images
 
 struct Geometry {
   size_t c, tall, wide;                // the input
@@ -14,7 +14,8 @@ struct Geometry {
 
   size_t padded_tall() const { return tall + 2 * padding_tall; }
   size_t padded_wide() const { return wide + 2 * padding_wide; }
-  size_t plane() const { return padded_tall() * padded_wide(); }
+  // An odd number of cache lines, so that many channels of a pixel fall on all sets of a cache.
+  size_t plane() const { return ((padded_tall() * padded_wide() + 15) / 16 | 1) * 16; }
   size_t pixels() const { return out_tall * out_wide; }
   size_t patch() const { return c * kernel_tall * kernel_wide; }
   // Where position p of the kernel starts in a padded plane.
@@ -24,7 +25,7 @@ struct Geometry {
 };
 
 // Copy images (count, c, tall, wide) with their zero borders to memory of this thread's `slot`:
-// (count, c, padded tall, padded wide), kSlack zeros after the last.
+// (count, c) planes [padded tall][padded wide], kSlack zeros before the first and after the last.
 const float* pad_images(const Geometry& g, const float* x, size_t count, int slot, int threads);
 
 // Patches (rows, c, kernel_tall, kernel_wide) of output pixels first, first + 1, … of all images.

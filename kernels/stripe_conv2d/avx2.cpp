@@ -5,6 +5,7 @@ constexpr int MOST = 2;
 
 }  // namespace
 
+#include "stripe_conv2d/masks.inc"
 #include "stripe_conv2d/tile.inc"
 
 extern const octavo::StripeKernel stripe_conv2d_avx2;

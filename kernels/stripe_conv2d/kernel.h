@@ -1,5 +1,6 @@
 // One tile of output pixels of stripe_conv2d, all filters.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 #include "runtime/patches.h"
@@ -17,14 +18,21 @@ struct Stripes {
   const float* bias;               // (n,) or null
 };
 
+// Where the answer is as wide as the input and no step is wider than one, the pixels of a tile stand
+// in a row in the input as well, so that it is read where it stands: its planes have no border left
+// and right, and lanes that meet the next row instead of the border count as zero.
 struct StripeTile {
-  const Geometry& g;
+  const Geometry& g;               // in a row: with padding_wide 0
   const Stripes& stripes;
-  const float* image;              // [c][padded tall][padded wide]
+  const float* image;              // [c] planes [padded tall][padded wide]
   float* out;                      // [n][pixels]
   size_t first, count;             // the tile's pixels, at most kPixels
-  float* room;                     // (kChannels + n) * kPixels + kSlack floats, 64-byte aligned
+  bool in_a_row;
+  ptrdiff_t border;                // in a row: padding_wide as it was given
+  float* room;                     // kRoom(n) floats, 64-byte aligned
 };
+
+constexpr size_t kRoom(size_t n) { return (kChannels + n + 2) * kPixels + kSlack; }
 
 struct StripeKernel {
   void (*run)(const StripeTile&);

@@ -18,4 +18,13 @@ inline octavo::Geometry geometry(Case& c, size_t most_channels) {
   return g;
 }
 
+// Steps of one pixel, and an answer as wide as the input.
+inline void keep_width(octavo::Geometry& g) {
+  g.stride_tall = g.stride_wide = 1;
+  if (g.kernel_wide % 2 == 0) g.dilation_wide = 2;
+  g.padding_wide = (g.kernel_wide - 1) * g.dilation_wide / 2;
+  g.out_tall = g.padded_tall() - (g.kernel_tall - 1) * g.dilation_tall;
+  g.out_wide = g.wide;
+}
+
 inline size_t input_size(const octavo::Geometry& g) { return g.c * g.tall * g.wide; }

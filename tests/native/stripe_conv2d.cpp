@@ -5,7 +5,8 @@
 OCTAVO_KERNEL(octavo::StripeKernel, stripe_conv2d)
 
 static void run(const octavo::StripeKernel& kernel, Case& c) {
-  const octavo::Geometry g = geometry(c, 70);
+  octavo::Geometry g = geometry(c, 70);
+  if (c.chance(2)) keep_width(g);
   const size_t batch = c.size(1, 2), n = c.size(1, 20);
   std::vector<int32_t> filters, starts = {0};
   for (size_t position = 0; position < g.kernel_tall * g.kernel_wide; ++position) {
