@@ -6,17 +6,17 @@ compared, how layers that share a weight share its mask, and what a reader must 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from octavo.errors import InputError
 from octavo.reference_impls.plan import Mask, Plan, Step, Weights
 from octavo.reference_impls.saliency import left_dense, prunable, tied
 from octavo.reference_impls.selection import global_top, keep_count, layer_top
+from octavo.reference_impls.settings import one_of
 
 Patterns = dict[str, Tensor]  # by module path: bool, shaped like the weight
 SCOPES = ("global", "layer")
@@ -41,8 +41,7 @@ def chosen(
     Raises:
         InputError: a scope or density that is not allowed, or scores that are not finite.
     """
-    if scope not in SCOPES:
-        raise InputError(f"scope={scope!r}; allowed are {' and '.join(map(repr, SCOPES))}")
+    one_of("scope", scope, SCOPES)
     if scope == "layer":
         return layer_top(scores, density)
     total = sum(s.numel() for s in scores.values())
@@ -50,17 +49,26 @@ def chosen(
 
 
 def mask_plan(
-    model: nn.Module, patterns: Mapping[str, Tensor], method: str, config: Any, *before: Step
+    model: nn.Module,
+    patterns: Mapping[str, Tensor],
+    method: str,
+    config: Any,
+    *before: Step,
+    unreached: Sequence[str] = (),
 ) -> Plan:
     """A Mask for every layer (layers that share a weight share it) after the steps `before`.
 
-    `config` is the method's, None if it has none. Notes name what is left dense and which layers
-    are left without any weight.
+    `config` is the method's, None if it has none; the layers `unreached` take no part. Notes name
+    what is left dense and which layers are left without any weight.
     """
     paths = tied(model)
     masks = (Mask(p, keep) for path, keep in patterns.items() for p in paths[path])
     empty = [path for path, keep in patterns.items() if not bool(keep.any())]
-    said = {"left dense": left_dense(model), "no weight left (layer collapse)": empty}
+    said = {
+        "left dense, never reached from the input": unreached,
+        "left dense": left_dense(model),
+        "no weight left (layer collapse)": empty,
+    }
     notes = tuple(f"{what}: {', '.join(where)}" for what, where in said.items() if where)
     return Plan((*before, *masks), method, {} if config is None else asdict(config), notes)
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from octavo.errors import InputError
+from octavo.reference_impls.settings import share
 
 Scores = Mapping[str, Tensor]
 
@@ -28,8 +29,7 @@ def keep_count(density: float, total: int) -> int:
     >>> keep_count(0.1, 1234), keep_count(1e-9, 1234)
     (123, 1)
     """
-    if not 0 < density <= 1:
-        raise InputError(f"density={density}: allowed is 0 < density <= 1; 0.1 keeps a tenth")
+    share("density", density)
     return min(total, max(1, math.floor(density * total + 0.5)))
 
 
@@ -61,14 +61,13 @@ def global_top(
     Raises:
         InputError: a score is not finite (the path is named), or fewer than `count` are alive.
     """
-    live = {path: _live(path, s, alive) for path, s in scores.items()}
-    values = torch.cat([_finite(path, s.cpu()[live[path]]) for path, s in scores.items()])
-    if count > values.numel():
-        raise InputError(f"{count} of {values.numel()} live weights cannot stay; ask for fewer")
-    parts = torch.split(top(values, count), [int(mask.sum()) for mask in live.values()])
-    for mask, part in zip(live.values(), parts, strict=True):
-        mask[mask.clone()] = part
-    return live
+    live = {path: None if alive is None else _places(alive[path]) for path in scores}
+    values = [_finite(path, _taken(s, live[path])) for path, s in scores.items()]
+    if count > (total := sum(v.numel() for v in values)):
+        raise InputError(f"{count} of {total} live weights cannot stay; ask for fewer")
+    parts = torch.split(top(torch.cat(values), count), [v.numel() for v in values])
+    kept = zip(scores.items(), live.values(), parts, strict=True)
+    return {path: _spread(part, at, s.shape) for (path, s), at, part in kept}
 
 
 def layer_top(scores: Scores, density: float) -> dict[str, Tensor]:
@@ -92,11 +91,22 @@ def top(scores: Tensor, count: int) -> Tensor:
     return above
 
 
-def _live(path: str, scores: Tensor, alive: Mapping[str, Tensor] | None) -> Tensor:
-    """What may stay of one tensor, a bool mask of its own."""
-    if alive is None:
-        return torch.ones(scores.shape, dtype=torch.bool)
-    return alive[path].detach().cpu().clone()
+def _places(alive: Tensor) -> Tensor:
+    """Where one tensor has what may stay: rising flat indices."""
+    return alive.detach().cpu().reshape(-1).nonzero()[:, 0]
+
+
+def _taken(scores: Tensor, live: Tensor | None) -> Tensor:
+    """The scores at these places, flat; None is everywhere."""
+    flat = scores.detach().cpu().reshape(-1)
+    return flat if live is None else flat[live]
+
+
+def _spread(kept: Tensor, live: Tensor | None, shape: torch.Size) -> Tensor:
+    """What is kept of the live places, as a bool tensor of its own and of the given shape."""
+    if live is None:
+        return kept.view(shape).clone()
+    return torch.zeros(shape.numel(), dtype=torch.bool).index_fill_(0, live[kept], True).view(shape)
 
 
 def _finite(path: str, scores: Tensor) -> Tensor:

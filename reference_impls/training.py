@@ -8,7 +8,8 @@ the same, so that one loss serves all. The order of the batches is the loader's 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -57,24 +58,29 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(flat, target.flatten())
 
 
-def labelled(method: str, data: Data, count: int | None = None) -> list[Batch]:
-    """The first `count` batches of the data (all, if None), every one with class numbers.
+def walked(method: str, data: Data) -> Iterator[Batch]:
+    """Walk over the data once, as its loader gives it, every batch with class numbers.
 
     Raises:
         InputError: no data, no batch in it, or a batch without class numbers.
     """
     if data is None:
         raise InputError(f"{method} looks at a loss: pass data=… of (input, class) batches")
-    found = []
+    empty = True
     for batch in batches(data):
         if not isinstance(batch.target, Tensor) or batch.target.is_floating_point():
             raise InputError(f"{method} looks at a loss: every batch needs class numbers (int64)")
-        found.append(batch)
-        if len(found) == count:
-            break
-    if not found:
-        raise InputError(f"{method}: the data gave no batch; pass a loader or a list")
-    return found
+        empty = False
+        yield batch
+    if empty:
+        raise InputError(
+            f"{method}: the data gave no batch; pass a loader or a list, not a used iterator"
+        )
+
+
+def labelled(method: str, data: Data, count: int | None = None) -> list[Batch]:
+    """The first `count` batches of what is `walked` over (all, if None)."""
+    return list(islice(walked(method, data), count))
 
 
 def mean_loss(found: Sequence[Batch], temperature: float = 1.0) -> Callable[[nn.Module], Tensor]:
@@ -120,6 +126,38 @@ def sgd(net: nn.Module, lr: float, weight_decay: float = 5e-4) -> torch.optim.SG
     return torch.optim.SGD(wanted, lr=lr, momentum=0.9, weight_decay=weight_decay, nesterov=True)
 
 
+def epoch(
+    net: nn.Module,
+    data: Iterable[Batch],
+    optimizer: torch.optim.Optimizer,
+    *,
+    loss: Loss = task_loss,
+    penalty: Penalty | None = None,
+    before_step: Hook | None = None,
+    after_step: Hook | None = None,
+) -> float:
+    """Train in place over the batches once; returns their mean loss, without the penalty.
+
+    `before_step` sees the gradients, `after_step` the new weights. Afterwards the network is in
+    evaluation mode.
+    """
+    net.train()
+    losses = []
+    for batch in data:
+        optimizer.zero_grad()
+        value = loss(net, batch)
+        whole = value if penalty is None else value + penalty()
+        whole.backward()  # type: ignore[no-untyped-call]
+        if before_step is not None:
+            before_step()
+        optimizer.step()
+        if after_step is not None:
+            after_step()
+        losses.append(value.item())
+    net.eval()
+    return sum(losses) / max(1, len(losses))
+
+
 def epochs(
     net: nn.Module,
     data: Sequence[Batch],
@@ -129,38 +167,33 @@ def epochs(
     rate: Rate = constant,
     begin: float = 0.0,
     end: float = 1.0,
-    loss: Loss | None = None,
+    loss: Loss = task_loss,
     penalty: Penalty | None = None,
     before_step: Hook | None = None,
     after_step: Hook | None = None,
 ) -> Iterator[float]:
-    """Train in place for `count` epochs, the mean loss of each yielded as it ends.
+    """Train in place for `count` epochs, the mean loss of each yielded as it ends; see `epoch`.
 
     `rate` is asked at points from `begin` to `end` of a whole training, so that a part of a
-    schedule can be replayed. `before_step` sees the gradients, `after_step` the new weights. After
-    each epoch the network is in evaluation mode.
+    schedule can be replayed.
     """
-    measure = loss or task_loss
     base = [group["lr"] for group in optimizer.param_groups]
     total = max(1, count * len(data))
-    for epoch in range(count):
-        net.train()
-        losses = []
-        for index, batch in enumerate(data):
-            done = begin + (end - begin) * (epoch * len(data) + index) / total
-            for group, lr in zip(optimizer.param_groups, base, strict=True):
-                group["lr"] = lr * rate(done)
-            optimizer.zero_grad()
-            value = measure(net, batch)
-            whole = value if penalty is None else value + penalty()
-            whole.backward()  # type: ignore[no-untyped-call]
-            if before_step is not None:
-                before_step()
-            optimizer.step()
-            if after_step is not None:
-                after_step()
-            losses.append(value.item())
-        net.eval()
-        yield sum(losses) / max(1, len(losses))
-    for group, lr in zip(optimizer.param_groups, base, strict=True):
+
+    def paced(first: int) -> Iterator[Batch]:
+        for index, batch in enumerate(data, first):
+            factor = rate(begin + (end - begin) * index / total)
+            _set_rates(optimizer, [lr * factor for lr in base])
+            yield batch
+
+    for done in range(count):
+        yield epoch(
+            net, paced(done * len(data)), optimizer,
+            loss=loss, penalty=penalty, before_step=before_step, after_step=after_step,
+        )  # fmt: skip
+    _set_rates(optimizer, base)
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> None:
+    for group, lr in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = lr

@@ -52,7 +52,7 @@ def test_a_global_choice_keeps_the_exact_number_and_no_smaller_score(
 
 
 def test_a_scope_that_is_not_there_is_answered_with_those_there_are() -> None:
-    with pytest.raises(InputError, match="'global' and 'layer'"):
+    with pytest.raises(InputError, match="'global', 'layer'"):
         octavo.compress(net(), "magnitude", scope="row")
 
 

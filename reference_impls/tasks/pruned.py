@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from octavo.reference_impls import saliency
+from octavo.reference_impls.masking import Held, chosen
 from octavo.reference_impls.plan import Plan
 from octavo.reference_impls.report import Report
-from octavo.reference_impls.selection import global_top, keep_count
 from octavo.reference_impls.tasks.digits import Images
 from octavo.reference_impls.train import accuracy, classify, fit, minibatches
 
@@ -57,8 +57,7 @@ def grid(net: nn.Module, step: float) -> list[float]:
 
 def once(scores: Mapping[str, Tensor]) -> Prune:
     """Prune in one shot by the given scores."""
-    total = sum(s.numel() for s in scores.values())
-    return lambda compression: global_top(scores, keep_count(1 / compression, total))
+    return lambda compression: chosen(scores, 1 / compression)
 
 
 def baselines(
@@ -89,18 +88,12 @@ def trained(
     The seed gives the order of the data, so equal seeds see equal batches whatever is pruned.
     """
     net = copy.deepcopy(net)
-    held = [(net.get_parameter(f"{p}.weight"), keep.float()) for p, keep in pattern.items()]
-
-    def hold() -> None:
-        with torch.no_grad():
-            for weight, keep in held:
-                weight.mul_(keep)
-
-    hold()
+    held = Held(net, pattern)
+    held()
     generator = torch.Generator().manual_seed(seed)
     fit(
         net, images.train, images.train_labels,
-        epochs=epochs, generator=generator, lr=lr, after_step=hold,
+        epochs=epochs, generator=generator, lr=lr, after_step=held,
     )  # fmt: skip
     return accuracy(net, images.test, images.test_labels)
 

@@ -44,10 +44,10 @@ BATCH = 128
 PERCEPTRON, ROWS = (1024, 2048, 1024), (1, 16, 64)  # what the kernels are timed on
 
 
-def network(seed: int) -> nn.Module:
+def network(seed: int, widths: Sequence[int] = WIDTHS) -> nn.Module:
     """The untrained network of a seed."""
     torch.manual_seed(seed)
-    return nets.vgg(1, digits.CLASSES, WIDTHS, size=8)
+    return nets.vgg(1, digits.CLASSES, widths, size=8)
 
 
 def smooth(seed: int) -> tuple[nn.Module, Batch]:
