@@ -16,9 +16,11 @@ from octavo.catalog.ledger import kernel_runs as kernel_runs
 from octavo.catalog.ledger import latest as latest
 from octavo.catalog.ledger import model_runs as model_runs
 from octavo.catalog.ledger import page_runs as page_runs
+from octavo.catalog.ledger import scale_runs as scale_runs
 from octavo.catalog.ledger import search_runs as search_runs
 from octavo.catalog.ledger import stale as stale
 from octavo.catalog.ledger import tagger_runs as tagger_runs
+from octavo.catalog.ledger import theme_runs as theme_runs
 from octavo.catalog.reader import ROOT as ROOT
 from octavo.catalog.reader import check as check
 from octavo.catalog.reader import check_papers as check_papers

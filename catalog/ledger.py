@@ -20,9 +20,11 @@ __all__ = [
     "latest",
     "model_runs",
     "page_runs",
+    "scale_runs",
     "search_runs",
     "stale",
     "tagger_runs",
+    "theme_runs",
     "verdict",
 ]
 
@@ -70,6 +72,16 @@ def search_runs(root: Path = ROOT) -> list[dict[str, Any]]:
 def tagger_runs(root: Path = ROOT) -> list[dict[str, Any]]:
     """Every recorded evaluation of the tagger, oldest first."""
     return _lines(root / "results" / "tagger.jsonl")
+
+
+def scale_runs(root: Path = ROOT) -> list[dict[str, Any]]:
+    """Every recorded run over ten thousand papers, oldest first."""
+    return _lines(root / "results" / "scale.jsonl")
+
+
+def theme_runs(root: Path = ROOT) -> list[dict[str, Any]]:
+    """Every recorded clustering of the catalog and its lists, oldest first."""
+    return _lines(root / "results" / "themes.jsonl")
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from octavo.ingest import encode
 from octavo.ingest.sentences import Quote, quotes
 from octavo.ingest.static import Vectors
 from octavo.ingest.tag import OTHER, Tagger, load, shelved, told
-from octavo.ingest.weeks import SLACK, Week, day_of, distance
+from octavo.ingest.weeks import SLACK, Week, day_of
 
 NEAREST = 2  # methods named beside a paper
 NEAR = 0.35  # cosine from which a method is near
@@ -108,7 +108,8 @@ class Desk:
         """
         if theme is not None and theme not in self.words.themes:
             raise InputError(f"no theme {theme!r}; themes are {', '.join(self.words.themes)}")
-        new = [at for at, day in enumerate(self._days) if day and distance(day, week) <= SLACK]
+        span = (week.first - SLACK).toordinal(), (week.last + SLACK).toordinal()
+        new = [at for day in range(span[0], span[1] + 1) for at in self._of_day.get(day, ())]
         picks = self._picked(new, week)
         kept = tuple(pick for pick in picks if theme in (None, pick.theme, *pick.tags))
         days = (week.first.isoformat(), week.last.isoformat())
@@ -123,13 +124,12 @@ class Desk:
 
     def _picked(self, new: Sequence[int], week: Week) -> list[Pick]:
         """Papers on a shelf of the taxonomy, best first."""
-        ranked, older = [], self._older(week)
+        ranked, nearest = [], self._nearest(new, week)
         shelves = shelved([self.papers[at] for at in new], self.words, self._tagger) if new else []
-        for at, paper in zip(new, shelves, strict=True):
+        for at, paper, (novelty, nearby) in zip(new, shelves, nearest, strict=True):
             theme = next(self._themes(paper), None)
             if theme is None:
                 continue
-            novelty, nearest = self._novelty(at, older)
             near = self._near(self._vectors[at])
             inside = week.first <= _day(paper) <= week.last
             place = (
@@ -140,7 +140,7 @@ class Desk:
                 -novelty,
                 paper.id,
             )
-            shown = _Shown(paper, theme, novelty, nearest, near, inside)
+            shown = _Shown(paper, theme, novelty, nearby, near, inside)
             ranked.append((place, _pick(shown, self._rooms.keys())))
         return [pick for _, pick in sorted(ranked, key=lambda each: each[0])]
 
@@ -151,20 +151,20 @@ class Desk:
         above = [self._rooms[tag.id] for tag in surest if tag.id in self._rooms]
         return (each for each in dict.fromkeys([*own, *above]) if each != OTHER)
 
-    def _novelty(self, at: int, older: npt.NDArray[np.bool_]) -> tuple[float, str | None]:
-        """1 less the cosine to the nearest older paper, and that paper's id."""
-        if not older.any():
-            return 1.0, None
-        near = np.where(older, self._vectors @ self._vectors[at], -1.0)
-        best = int(near.argmax())
-        return round(float(1 - near[best]), 3), self.papers[best].id
+    def _nearest(self, new: Sequence[int], week: Week) -> list[tuple[float, str | None]]:
+        """For each paper 1 less the cosine to the nearest older one, and that one's id.
 
-    def _older(self, week: Week) -> npt.NDArray[np.bool_]:
-        """Which papers came before a week, by their day or else their year, (papers,)."""
-        start = week.first - SLACK
-        years = [paper.year or week.year for paper in self.papers]
-        told = [day or date(year, 12, 31) for day, year in zip(self._days, years, strict=True)]
-        return np.array([day < start for day in told], bool)
+        A paper is older by its day, or else its year; one without a year is not.
+        """
+        older = self._came < (week.first - SLACK).toordinal()
+        if not new or not older.any():
+            return [(1.0, None)] * len(new)
+        cosines = np.where(older, self._vectors[[*new]] @ self._vectors.T, -1.0)  # (new, papers)
+        best = cosines.argmax(axis=1).tolist()
+        return [
+            (round(float(1 - row[at]), 3), self.papers[at].id)
+            for row, at in zip(cosines, best, strict=True)
+        ]
 
     def _near(self, vector: Vectors) -> tuple[Near, ...]:
         """The nearest methods."""
@@ -182,6 +182,22 @@ class Desk:
     def _days(self) -> list[date | None]:
         """The day of each paper, as far as it is known."""
         return [day_of(paper) for paper in self.papers]
+
+    @cached_property
+    def _of_day(self) -> dict[int, list[int]]:
+        """Places of the papers of each day, days as ordinals."""
+        shelves: dict[int, list[int]] = {}
+        for at, day in enumerate(self._days):
+            if day:
+                shelves.setdefault(day.toordinal(), []).append(at)
+        return shelves
+
+    @cached_property
+    def _came(self) -> npt.NDArray[np.int64]:
+        """The day by which each paper had come, as an ordinal, (papers,)."""
+        ends = (date(paper.year, 12, 31) if paper.year else date.max for paper in self.papers)
+        days = (day or end for day, end in zip(self._days, ends, strict=True))
+        return np.array([day.toordinal() for day in days], np.int64)
 
     @cached_property
     def _rest(self) -> int:

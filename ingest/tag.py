@@ -157,13 +157,16 @@ def told(paper: Paper) -> str:
 def shelved(papers: Iterable[Paper], words: Taxonomy, tagger: Tagger | None = None) -> list[Paper]:
     """Papers with the tagger's tags beside those they have; what people said stays as it is.
 
-    A paper that somebody curated is left alone. ``words`` are the shelves there are.
+    A paper that somebody curated is left alone, and so is one that has tags of this very tagger.
+    ``words`` are the shelves there are.
     """
     given = list(papers)
     open_to = [p for p in given if not any(tag.origin == "curated" for tag in p.tags)]
     if not open_to:
         return given
     tagger = tagger or load()
+    ours = f"model:{tagger.version}:"
+    open_to = [p for p in open_to if not any(tag.origin.startswith(ours) for tag in p.tags)]
     found = tagger.tag([told(paper) for paper in open_to])
     there = words.themes.keys() | words.techniques.keys()
     made = {

@@ -80,8 +80,3 @@ def day_of(paper: Paper) -> date | None:
     known = max((each for each in _MONTHLY if each <= year), default=min(_MONTHLY))
     share = int(found[3]) / (100 * _MONTHLY[known])
     return date(year, month, min(days, 1 + int(share * days)))
-
-
-def distance(day: date, week: Week) -> timedelta:
-    """How far a day is outside a week; nothing inside."""
-    return max(week.first - day, day - week.last, timedelta(0))

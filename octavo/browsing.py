@@ -9,7 +9,6 @@ them, meaning by each form of code, fused as the page does it.
 from __future__ import annotations
 
 import gzip
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,8 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from octavo import bench, catalog
-from octavo.errors import InputError
+from octavo import bench, catalog, chromium
 from octavo.ingest import judged, ranking, static
 from octavo.ingest.judged import Judged
 from octavo.ingest.library import Library
@@ -34,7 +32,8 @@ MODES = ("pagefind", "words", "dense", "hybrid")
 FORMS = [(8, 16), (16, 16), (32, 16), (64, 16), (96, 16), (16, 256), (32, 256), (64, 256)]
 FIRST = 10  # queries of the dev half that are each a new reader's first
 RECORDED = Path("results") / "search-page.jsonl"
-ASK = """async ({queries, modes}) => {
+Answers = list[dict[str, list[int]]]  # a query each: places by mode
+ANSWERS = """async ({queries, modes}) => {
   const {Engine} = await import("/assets/search/engine.js");
   const base = new URL("/search/", location.href);
   const facts = await (await fetch(new URL("facts.json", base))).json();
@@ -46,24 +45,45 @@ ASK = """async ({queries, modes}) => {
     for (const mode of modes) answer[mode] = (await engine.search(query, mode)).places;
     answers.push(answer);
   }
-  const again = new Engine(facts, base), times = [];
+  return answers;
+}"""
+TIMES = """async (queries) => {
+  const {Engine} = await import("/assets/search/engine.js");
+  const base = new URL("/search/", location.href);
+  const facts = await (await fetch(new URL("facts.json", base))).json();
+  const engine = new Engine(facts, base), times = [];
   const shelves = [...Array(facts.encoder.shelves).keys()];
-  await Promise.all(shelves.map((number) => again.encoder.shelf(number)));
-  await again.search("a first query");
+  await Promise.all(shelves.map((number) => engine.encoder.shelf(number)));
+  await engine.search("a first query");
   for (const query of queries) {
     const start = performance.now();
-    await again.search(query);
+    await engine.search(query);
     times.push(performance.now() - start);
   }
-  return {answers, times};
+  return times;
 }"""
 
 
-class Asked(NamedTuple):
-    """What the page answered: for each query the places in each mode, and milliseconds."""
+class Costs(NamedTuple):
+    """Compressed bytes of first queries by kind of file, and milliseconds of later ones."""
 
-    answers: list[dict[str, list[int]]]
+    first: list[dict[str, int]]
     times: list[float]
+
+
+def costs(site: Path, queries: Sequence[Judged]) -> Costs:
+    """What searching a built site costs a reader.
+
+    Raises InputError where there is no Chromium or no Playwright.
+    """
+    with _served(site) as (browser, address):
+        return _costs(browser, address, queries)
+
+
+def _costs(browser: Any, address: str, queries: Sequence[Judged]) -> Costs:
+    some = [each.query for each in queries if each.half == "dev"][:FIRST]
+    first = [_first(browser, address, query) for query in some]
+    return Costs(first, _asked(browser, address, TIMES, [each.query for each in queries]))
 
 
 def measure(
@@ -75,21 +95,22 @@ def measure(
     """
     queries = judged.queries()
     known = entries.read(site, holdings)
-    with _browser(site) as (browser, address):
-        some = [each.query for each in queries if each.half == "dev"][:FIRST]
-        first = [_first(browser, address, query) for query in some]
-        advance("first queries")
-        asked = _ask(browser, address, [each.query for each in queries])
+    texts = [each.query for each in queries]
+    with _served(site) as (browser, address):
+        spent = _costs(browser, address, queries)
+        advance("what queries cost")
+        given = {"queries": texts, "modes": list(MODES[1:])}
+        answers: Answers = _asked(browser, address, ANSWERS, given)
         advance("judged queries in the page")
     server = [asdict(judged.evaluate(server_library, half, "hybrid")) for half in judged.HALVES]
     advance("the same on a server")
     hits = _hits(known, holdings)
     rows = [
-        _score(mode, half, queries, [_found(a[mode], hits) for a in asked.answers])
+        _score(mode, half, queries, [_found(a[mode], hits) for a in answers])
         for half in judged.HALVES
         for mode in MODES
     ]
-    curve = list(_curve(known, queries, asked, hits))
+    curve = list(_curve(known, queries, answers, hits))
     advance("the curve")
     return {
         "encoder": static.load("static").origin,
@@ -98,8 +119,8 @@ def measure(
         "pages": len(known),
         "papers": len(holdings.papers),
         "rows": rows + [{**row, "mode": "server"} for row in server],
-        "first": first,
-        "milliseconds": _spread(asked.times),
+        "first": spent.first,
+        "milliseconds": spread(spent.times),
         "curve": curve,
     }
 
@@ -110,21 +131,13 @@ def record(document: Mapping[str, Any], root: Path = catalog.ROOT) -> None:
 
 
 @contextmanager
-def _browser(site: Path) -> Iterator[tuple[Any, str]]:
+def _served(site: Path) -> Iterator[tuple[Any, str]]:
+    """A browser and the address at which the site is served to it."""
     from octavo.site.server import server
 
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        chromium = None
-    if chromium is None:
-        raise InputError("bench search-page: needs Chromium and pip install playwright")
-    with server(site, 0) as running, sync_playwright() as driver:
+    with chromium.browser() as browser, server(site, 0) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser, f"http://127.0.0.1:{running.server_address[1]}/"
-        browser.close()
         running.shutdown()
 
 
@@ -150,13 +163,14 @@ def _kind(url: str) -> str:
     return "words" if "/pagefind/" in url else "facets" if "facts.json" in url else "page"
 
 
-def _ask(browser: Any, address: str, queries: Sequence[str]) -> Asked:
+def _asked(browser: Any, address: str, script: str, given: Any) -> Any:
+    """What a script says, run in a page of the site."""
     page = browser.new_page()
     page.set_default_timeout(0)
     page.goto(address + "about/")
-    told = page.evaluate(ASK, {"queries": list(queries), "modes": list(MODES[1:])})
+    told = page.evaluate(script, given)
     page.close()
-    return Asked(told["answers"], told["times"])
+    return told
 
 
 def _hits(known: Sequence[entries.Entry], holdings: Holdings) -> dict[int, Hit]:
@@ -200,7 +214,7 @@ def _score(
 def _curve(
     known: Sequence[entries.Entry],
     queries: Sequence[Judged],
-    asked: Asked,
+    answers: Answers,
     hits: Mapping[int, Hit],
 ) -> Iterator[dict[str, Any]]:
     """For each form of code: bytes, how many of the true ten nearest it finds, and what that does.
@@ -218,9 +232,9 @@ def _curve(
         facts: dict[str, Any] = {"pieces": pieces, "size": size}
         facts |= {"bytes_a_page": len(quantizer.packed(codes, size)) / len(codes)}
         facts |= {"bytes_of_books": 2 * books.numel()}
-        yield facts | _worth(near, exact, queries, asked, hits)
+        yield facts | _worth(near, exact, queries, answers, hits)
     facts = {"pieces": None, "size": None, "bytes_a_page": 4.0 * encoder.width}
-    yield facts | {"bytes_of_books": 0} | _worth(exact, exact, queries, asked, hits)
+    yield facts | {"bytes_of_books": 0} | _worth(exact, exact, queries, answers, hits)
 
 
 def _nearest(vectors: Any, questions: Any) -> list[list[int]]:
@@ -232,13 +246,13 @@ def _worth(
     near: Sequence[Sequence[int]],
     exact: Sequence[Sequence[int]],
     queries: Sequence[Judged],
-    asked: Asked,
+    answers: Answers,
     hits: Mapping[int, Hit],
 ) -> dict[str, Any]:
     same = [len({*a[:10]} & {*b[:10]}) / 10 for a, b in zip(near, exact, strict=True)]
     both = [
         _found(_fused([answer["words"], list(places)]), hits)
-        for answer, places in zip(asked.answers, near, strict=True)
+        for answer, places in zip(answers, near, strict=True)
     ]
     scores = {h: _score("hybrid", h, queries, both)["ndcg"] for h in judged.HALVES}
     return {"recall": round(fmean(same), 4), "ndcg": scores}
@@ -252,7 +266,8 @@ def _fused(rankings: Sequence[Sequence[int]]) -> list[int]:
     return sorted(scores, key=lambda at: (-scores[at], at))
 
 
-def _spread(times: Sequence[float]) -> dict[str, float]:
+def spread(times: Sequence[float]) -> dict[str, float]:
+    """Median and 95th percentile."""
     ordered = sorted(times)
     last = ordered[int(0.95 * (len(ordered) - 1))]
     return {"median": round(median(ordered), 2), "p95": round(last, 2)}

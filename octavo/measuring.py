@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,8 @@ from octavo.terminal import Json, err, out, print_json
 Methods = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Methods, a kernel, `kernels`, `models`, `search`, `search-page`, `tagger`."
+        help="Methods, kernels, or one of `kernels`, `models`, `search`, `search-page`, "
+        "`scale`, `tagger`, `themes`."
     ),
 ]
 DATA = (
@@ -105,17 +107,10 @@ def bench(
     if methods and {"kernels", *measured.kernels()} & set(methods):
         _bench_kernels([name for name in methods if name != "kernels"], quick, as_json)
         return
-    if methods == ["models"]:
-        _bench_models(quick, as_json)
-        return
-    if methods == ["tagger"]:
-        _bench_tagger(quick, as_json)
-        return
-    if methods == ["search"]:
-        _bench_search(quick, as_json)
-        return
-    if methods == ["search-page"]:
-        _bench_search_page(quick, as_json)
+    if apart := [name for name in methods or () if name in APART]:
+        if len(methods or ()) > 1:
+            raise InputError(f"bench: {apart[0]} is measured by itself; name nothing else")
+        APART[apart[0]](quick, as_json)
         return
     names = methods or (home.of_theme(theme) if theme else list(found()))
     if check:
@@ -214,6 +209,39 @@ def _bench_tagger(quick: bool, as_json: bool) -> None:
         facts = bench.provenance("tagger", tag.FILE)
         bench.append(catalog.ROOT / "results" / "tagger.jsonl", [facts | document])
     print_json(document) if as_json else out.print(tag_measures.table(document))
+
+
+def _bench_scale(quick: bool, as_json: bool) -> None:
+    from octavo import scale
+    from octavo.ingest.progress import bars
+
+    with bars(err)("ten thousand papers", scale.STEPS) as advance:
+        document = scale.measure(quick, lambda part: advance(1))
+    if not quick:
+        scale.record(document)
+    print_json(document) if as_json else out.print(scale.table(document))
+
+
+def _bench_themes(quick: bool, as_json: bool) -> None:
+    from octavo import catalog, emerging
+    from octavo.ingest.progress import bars
+
+    shelves = emerging.shelves(catalog.papers())
+    with bars(err)("themes of each list", len(shelves)) as advance:
+        document = emerging.measure(shelves, lambda name: advance(1))
+    if not quick:
+        emerging.record(document)
+    print_json(document) if as_json else out.print(emerging.table(document))
+
+
+APART: Mapping[str, Callable[[bool, bool], None]] = {
+    "models": _bench_models,
+    "scale": _bench_scale,
+    "search": _bench_search,
+    "search-page": _bench_search_page,
+    "tagger": _bench_tagger,
+    "themes": _bench_themes,
+}
 
 
 def crossover(

@@ -1,7 +1,8 @@
 """The static site: render the catalog, run MkDocs and Pagefind, put the result in place at once.
 
-    catalog ──► build/docs (Markdown, SVG) ──► build/.site-next ──► Pagefind ──► build/site
-            └─► feeds, exports, twins of pages ───────┘
+    theme, guides ──► build/docs ──► MkDocs ──┐
+    catalog ──► pages in moulds ──────────────┼──► build/.site-next ──► Pagefind ──► build/site
+            └─► feeds, exports, twins ────────┘
 
 The last step is a rename: a build that is killed leaves the site of before, never half of one.
 """
@@ -15,24 +16,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from octavo.errors import InputError
 from octavo.ingest import static
-from octavo.site import accents
+from octavo.site import accents, moulds
 from octavo.site.doors import through
 from octavo.site.holdings import Holdings, gather
-from octavo.site.markup import Page, document
+from octavo.site.markup import Page
 from octavo.site.pages import (
+    benchmarks,
     compare,
     data,
     digests,
+    emerging,
     front,
     kernels,
     methods,
     papers,
+    scale,
     search,
     tagging,
     themes,
@@ -80,16 +85,21 @@ def build(out: Path, holdings: Holdings | None = None, say: Callable[[str], None
     held = holdings or gather()
     docs, ready, next_site = out / "docs", out / "site", out / f".site-next-{os.getpid()}"
     say("rendering the catalog")
-    count, files = render(held, docs)
-    mark = fingerprint(docs, files)
+    made = render(held)
+    kinds = write_docs(made.pages, docs)
+    mark = fingerprint(docs, made)
     unchanged = (ready / STAMP).is_file() and (ready / STAMP).read_text() == mark
+    count = len(made.pages) + len(guides())
     if not unchanged:
         try:
-            say(f"mkdocs over {count:,} pages")
+            say(f"setting {count:,} pages")
             run_mkdocs(docs, next_site)
-            write(files, next_site)
+            set_pages(made.pages, kinds, next_site)
             say("indexing for search")
-            run_pagefind(next_site)
+            with ThreadPoolExecutor(1) as beside:  # Pagefind reads pages alone
+                indexed = beside.submit(run_pagefind, next_site)
+                write(made.files, next_site)
+                indexed.result()
             index.write(next_site, held, static.load("static"))
             (next_site / STAMP).write_text(mark)
             put_in_place(next_site, ready)
@@ -109,42 +119,59 @@ def build(out: Path, holdings: Holdings | None = None, say: Callable[[str], None
 
 def all_pages(holdings: Holdings) -> Iterator[Page]:
     """Every rendered page, with its doors."""
-    parts = (front, search, data, themes, compare, methods, kernels, papers, digests, tagging)
-    for part in parts:
+    about_papers = (themes, emerging, papers, digests)
+    measured = (compare, methods, kernels, benchmarks, tagging, scale)
+    for part in (front, search, data, *about_papers, *measured):
         for page in part.pages(holdings):
             yield through.with_doors(page, holdings)
 
 
 class Rendered(NamedTuple):
-    """How many pages there are, and the files that stand beside them in the site, by path."""
+    """The pages, and by path the files that stand beside them in the site."""
 
-    pages: int
+    pages: list[Page]
     files: dict[str, bytes]
 
 
-def render(holdings: Holdings, docs: Path) -> Rendered:
-    """Write every page, the hand-written ones and the theme colours; make the files beside them."""
-    shutil.rmtree(docs, ignore_errors=True)
-    shutil.copytree(HERE / "docs", docs)
-    written = list(docs.glob("*.md"))
+def guides() -> list[Path]:
+    """The pages that are written by hand."""
+    return sorted((HERE / "docs").glob("*.md"))
+
+
+def render(holdings: Holdings) -> Rendered:
+    """Every page of the catalog and every file beside them."""
     pages = list(all_pages(holdings))
-    for page in pages:
-        path = docs / page.path / "index.md" if page.path else docs / "index.md"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(document(page), encoding="utf-8")
+    files = dict(through.files(holdings, pages))
+    files |= {f"{guide.stem}/index.md": guide.read_bytes() for guide in guides()}
     for method in holdings.implemented:
         module = holdings.module(method)
         assert module is not None
-        shutil.copyfile(module, docs / "methods" / method / module.name)
-    (docs / "assets").mkdir(exist_ok=True)
+        files[f"methods/{method}/{module.name}"] = module.read_bytes()
     sheet = accents.stylesheet(holdings.taxonomy.themes.values())
-    (docs / "assets" / "themes.css").write_text(sheet, encoding="utf-8")
+    files["assets/themes.css"] = sheet.encode()
+    places = [*(page.path for page in pages), *(guide.stem for guide in guides())]
+    files["sitemap.xml"] = through.sitemap(places).encode()
+    return Rendered(pages, files)
+
+
+def write_docs(pages: list[Page], docs: Path) -> set[moulds.Kind]:
+    """What MkDocs is to build: the guides, the scripts of the search, a mould of each kind."""
+    shutil.rmtree(docs, ignore_errors=True)
+    shutil.copytree(HERE / "docs", docs)
     not_scripts = shutil.ignore_patterns("*.py*", "_*")
     shutil.copytree(SEARCH, docs / "assets" / "search", ignore=not_scripts)
     shutil.move(docs / "assets" / "search" / WORKER, docs / WORKER)
-    files = dict(through.files(holdings, pages))
-    files |= {f"{guide.stem}/index.md": guide.read_bytes() for guide in written}
-    return Rendered(len(pages) + len(written), files)
+    return moulds.written(pages, docs)
+
+
+def set_pages(pages: list[Page], kinds: set[moulds.Kind], site: Path) -> None:
+    """Write every page in its frame."""
+    made = moulds.taken(kinds, site)
+    write({_file(page): made[moulds.kind_of(page)].filled(page).encode() for page in pages}, site)
+
+
+def _file(page: Page) -> str:
+    return f"{page.path}/index.html".lstrip("/")
 
 
 def write(files: Mapping[str, bytes], target: Path) -> None:
@@ -158,10 +185,12 @@ def write(files: Mapping[str, bytes], target: Path) -> None:
         path.write_bytes(content)
 
 
-def fingerprint(docs: Path, files: Mapping[str, bytes]) -> str:
-    """Hash of all that goes into the site: the rendered pages, the files, theme and settings."""
+def fingerprint(docs: Path, made: Rendered) -> str:
+    """Hash of all that goes into the site: pages, files, moulds, guides, theme and settings."""
     digest = hashlib.sha256()
-    for name, content in files.items():
+    for page in made.pages:
+        digest.update("\0".join(moulds.parts(page).values()).encode())
+    for name, content in made.files.items():
         digest.update(name.encode() + b"\0" + content)
     for base in (docs, HERE / "theme"):
         for path in sorted(p for p in base.rglob("*") if p.is_file()):

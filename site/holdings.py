@@ -29,8 +29,9 @@ class Holdings:
 
     ``latest`` gives for each method the newest result of each of its claims, ``speeds`` for each
     kernel its newest recorded run; ``models``, ``searches`` and ``tagger`` hold the newest run of
-    whole models, of the search page and of the tagger's evaluation, if any; ``history`` every
-    result of each method that has one.
+    whole models, of the search page and of the tagger's evaluation, if any, ``encoders``, ``scale``
+    and ``emerging`` those of search with each encoder, of ten thousand papers and of the themes
+    that clustering finds; ``history`` every result of each method that has one.
     """
 
     papers: Mapping[str, Paper]
@@ -46,6 +47,8 @@ class Holdings:
     history: Mapping[str, tuple[Result, ...]] = field(default_factory=dict)
     tagger: Sequence[Mapping[str, Any]] = ()
     encoders: Sequence[Mapping[str, Any]] = ()
+    scale: Sequence[Mapping[str, Any]] = ()
+    emerging: Sequence[Mapping[str, Any]] = ()
 
     def module(self, method_id: str) -> Path | None:
         """The module that implements a method, if there is one."""
@@ -162,6 +165,8 @@ def gather(root: Path = catalog.ROOT) -> Holdings:
         searches=catalog.page_runs(root)[-1:],
         tagger=catalog.tagger_runs(root)[-1:],
         encoders=catalog.search_runs(root)[-1:],
+        scale=catalog.scale_runs(root)[-1:],
+        emerging=catalog.theme_runs(root)[-1:],
         history={m: runs for m in methods if (runs := tuple(catalog.results(m, root)))},
     )
 

@@ -1,15 +1,13 @@
-"""HTML from values: escaping, the few elements the pages are made of, and the page file itself.
+"""HTML from values: escaping, the few elements the pages are made of, and the page itself.
 
-Every text that comes from a record passes through `text` or `inline`; nothing else may. A page is
-YAML front matter alone, its HTML a value in it that the template prints as it stands, so that no
-character of a record (``$``, ``{{``, ``|``, ``<``) can mean anything to Markdown, to the template
-or to the browser. (Read as Markdown, the same HTML takes five times as long to build.)
+Every text that comes from a record passes through `text` or `inline`; nothing else may. The frame
+around a page is filled in by `moulds`, which prints what it is given as it stands: no character of
+a record (``$``, ``{{``, ``|``, ``<``) can mean anything to Markdown or to a template.
 """
 
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -197,19 +195,3 @@ def ways(page: Page) -> str:
         '<nav class="ways" aria-label="This page in other forms" data-pagefind-ignore>'
         f"<span>This page as</span><ul>{links}</ul></nav>\n"
     )
-
-
-def document(page: Page) -> str:
-    """The file of a page for MkDocs: front matter, the page's HTML among it."""
-    kind = ' data-pagefind-body=""' if page.searchable else ' data-pagefind-ignore="all"'
-    front = {
-        "title": text(page.title),
-        "description": text(" ".join(page.description.split())[:300]),
-        "accent": page.theme or "",
-        "section": page.section,
-        "generated": True,
-        "head": head(page),
-        "body": f'<div class="leaf"{kind}>\n{tokens(page)}{page.body}\n{ways(page)}</div>',
-    }
-    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items()]
-    return "\n".join(["---", *lines, "---", ""])

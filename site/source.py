@@ -51,19 +51,20 @@ def rows(source: str) -> list[Row]:
     module_doc = _docstring_span(tree)
     start = (module_doc.last if module_doc else 0) + 1
     pieces: list[Row] = []
+    said = _comments(source)
     for node in tree.body:
         if node.end_lineno is None or node.end_lineno < start:
             continue
-        pieces += _piece(node, lines, start, source)
+        pieces += _piece(node, lines, start, said)
         start = node.end_lineno + 1
     return _joined(pieces)
 
 
-def _piece(node: ast.stmt, lines: list[str], start: int, source: str) -> list[Row]:
+def _piece(node: ast.stmt, lines: list[str], start: int, said: list[Span]) -> list[Row]:
     """Rows of one top-level statement, with the comments that stand before it."""
     end = node.end_lineno or start
     name = getattr(node, "name", "")
-    spans = [s for s in _comments(source) if start <= s.first <= end] + _docstrings(node)
+    spans = [s for s in said if start <= s.first <= end] + _docstrings(node)
     docs = [s for s in spans if s.is_docstring]
     inside = [s for s in spans if not any(d.first <= s.first <= d.last for d in docs)]
     spans = sorted([*{*inside, *docs}], key=lambda s: s.first)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from octavo import chromium
 from octavo.kernels import backend, runtime
 
 # Drawn from the test's name, so that a run says the same twice; `make explore` draws afresh.
@@ -49,12 +49,7 @@ def threads(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Chromium, one for all: a second driver cannot start beside the first in one process."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium on this machine")
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as driver:
-        flags = ["--no-sandbox", "--disable-background-networking"]
-        running = driver.chromium.launch(executable_path=chromium, args=flags)
+    if why := chromium.missing():
+        pytest.skip(why)
+    with chromium.browser() as running:
         yield running
-        running.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from octavo.ingest.digest_text import markdown
 from octavo.ingest.library import Library
 from octavo.ingest.sentences import PARTS, quotes, sentences
 from octavo.ingest.tag_lessons import unrelated
-from octavo.ingest.weeks import Week, before, day_of, distance, week_of
+from octavo.ingest.weeks import Week, before, day_of, week_of
 
 WEEK = week_of("2019-W42")
 FOUR = {"1910.06961", "1910.06466", "1910.06188", "1910.06360"}  # of that week's overview
@@ -166,7 +166,6 @@ def test_what_has_no_number_has_no_day() -> None:
     old, bare = Paper("x", "X", arxiv="cs/0112017"), Paper("x", "X", year=2019)
     assert day_of(old) is None
     assert day_of(bare) is None
-    assert distance(date(2019, 10, 13), WEEK) == timedelta(days=1)
 
 
 @given(st.lists(st.sampled_from(PHRASES), max_size=12).map("".join))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import http.client
 import io
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -21,13 +23,12 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mkdocs.utils import meta
 
 from octavo import catalog
 from octavo.catalog import Claim, Formula, Method, Paper, Result, Source, Tag
 from octavo.errors import InputError
-from octavo.site import accents, bibtex, figures, markup, plots, prose, source
-from octavo.site.build import Built, build, render
+from octavo.site import accents, bibtex, figures, markup, moulds, plots, prose, source
+from octavo.site.build import Built, build, guides, render, run_mkdocs
 from octavo.site.holdings import Holdings
 from octavo.site.server import server
 
@@ -107,6 +108,43 @@ SPEED = {
                 {"name": "dense", "x": [1, 8, 64], "y": [0.1, 0.4, 4.0]},
             ],
             "crossing": 5.0,
+        }
+    ],
+}
+
+RUN = {key: SPEED[key] for key in ("date", "commit", "cpu")}
+SCALE = RUN | {
+    "command": "octavo bench scale",
+    "cores": 2,
+    "load_before": 0.5,
+    "records": 10_000,
+    "ingest": {"seconds": 10.0, "core_seconds": 9.0},
+    "papers": 10_000,
+    "pages": 11_000,
+    "site": {"seconds": 61.0, "core_seconds": 70.0},
+    "first": [{"words": 700_000, "page": 60_000}, {"words": 800_000, "page": 60_000}],
+    "milliseconds": {"median": 9.0, "p95": 25.0},
+}
+SHOWN = {"id": "rounding-paper", "title": "Up or down", "year": 2020, "cosine": 0.9}
+EMERGING = RUN | {
+    "command": "octavo bench themes",
+    "shelves": [
+        {
+            "of": "list:some/list",
+            "summary": "2 research themes and 9 papers",
+            "papers": 9,
+            "stability": 0.625,
+            "encoder": "static",
+            "themes": [
+                {
+                    "name": name,
+                    "size": 4,
+                    "years": {"2018": 1, "2019": 1, "2020": 2},
+                    "papers": [SHOWN, {**SHOWN, "id": "lost", "title": HOSTILE}],
+                }
+                for name in ("rounding, grid", HOSTILE)
+            ],
+            "outliers": [SHOWN],
         }
     ],
 }
@@ -219,6 +257,8 @@ def holdings(tmp_path_factory: pytest.TempPathFactory) -> Holdings:
         impls=impls,
         kernels_dir=kernels,
         speeds={"small_matmul": SPEED},
+        scale=[SCALE],
+        emerging=[EMERGING],
     )
 
 
@@ -248,6 +288,8 @@ KINDS = {
     "kernels": "kernels/",
     "kernel": "kernels/small_matmul/",
     "benchmarks": "benchmarks/",
+    "emerging": "themes/emerging/",
+    "scale": "scale/",
     "sources": "sources/",
     "facets": "facets/",
     "search": "search/?q=rounding",
@@ -355,21 +397,22 @@ def test_a_build_that_fails_leaves_the_site_of_before(
 
 def test_an_empty_catalog_makes_honest_pages(holdings: Holdings, tmp_path: Path) -> None:
     empty = replace(holdings, papers={}, methods={}, latest={}, kernels_dir=tmp_path / "none")
-    render(empty, tmp_path / "docs")
-    said = (tmp_path / "docs" / "index.md").read_text()
-    assert "No method is implemented yet." in said
-    assert "No kernel yet." in (tmp_path / "docs" / "kernels" / "index.md").read_text()
+    said = {page.path: page.body for page in render(empty).pages}
+    assert "No method is implemented yet." in said[""]
+    assert "No kernel yet." in said["kernels"]
+    assert "No claim is written down yet." in said["benchmarks"]
 
 
-def test_every_real_record_has_a_page(tmp_path: Path) -> None:
+def test_every_real_record_has_a_page() -> None:
     from octavo.site.holdings import gather
 
     held = gather()
-    count, files = render(held, tmp_path / "docs")
-    made = {p.parent.name for p in (tmp_path / "docs" / "papers").glob("*/index.md")}
+    pages, files = render(held)
+    made = {page.path.removeprefix("papers/") for page in pages if page.path[:7] == "papers/"}
     assert made == set(held.papers)
     assert {f"papers/{paper}/index.md" for paper in made} < files.keys()
-    assert count > len(held.papers) + len(held.methods)
+    assert len(pages) > len(held.papers) + len(held.methods)
+    assert len({page.path for page in pages}) == len(pages)
 
 
 def test_method_page_tells_what_was_measured_and_what_was_not(built: Built) -> None:
@@ -384,6 +427,42 @@ def test_method_page_tells_what_was_measured_and_what_was_not(built: Built) -> N
     planned = (Path(built.site) / "methods" / "planned" / "index.html").read_text()
     assert "Not implemented yet" in planned
     assert "octavo run planned" not in planned
+
+
+def test_benchmarks_open_with_what_did_not_hold(built: Built, holdings: Holdings) -> None:
+    said = (Path(built.site) / "benchmarks" / "index.html").read_text()
+    misses = said[said.index('id="misses"') : said.index('id="methods"')]
+    assert 'href="#learned-rounding-claim-faster"' in misses
+    assert "learned-rounding-claim-better" not in misses
+    assert "1 of 2" in misses  # rows of the kernel below their bar
+    for method in holdings.methods.values():
+        for each in method.claims:
+            assert said.count(f'id="{method.id}-claim-{each.id}"') == 1
+
+
+def test_a_link_into_a_fold_opens_it(tab: Any, address: str) -> None:
+    tab.set_viewport_size({"width": 375, "height": 812})
+    tab.goto(address + "benchmarks/")
+    assert tab.locator("details[open]").count() == 0
+    tab.locator("#misses a").first.click()
+    claim = tab.locator("#learned-rounding-claim-faster")
+    claim.wait_for(state="visible")
+    assert 0 <= claim.bounding_box()["y"] < 812
+
+
+def test_ten_thousand_papers_say_which_goal_is_missed(built: Built) -> None:
+    said = (Path(built.site) / "scale" / "index.html").read_text()
+    marks = re.findall(r'class="verdict \w+">(yes|no)<', said)
+    assert marks == ["yes", "no", "yes", "yes", "no"]
+    assert "810 kB (most 860)" in said
+
+
+def test_emerging_themes_name_papers_and_how_steady_they_are(built: Built) -> None:
+    said = (Path(built.site) / "themes" / "emerging" / "index.html").read_text()
+    assert "0.62" in said
+    assert 'href="../../papers/rounding-paper/"' in said
+    assert "papers/lost" not in said
+    assert said.count("<figure") == 1
 
 
 def test_withdrawn_paper_is_marked(built: Built) -> None:
@@ -542,14 +621,44 @@ def test_the_output_folder_is_never_the_source_folder() -> None:
 
 @given(st.text())
 @settings(max_examples=200, deadline=None)
-def test_any_text_survives_the_page_file(said: str) -> None:
+def test_any_text_survives_the_mould(said: str) -> None:
+    marks = " ".join(f"<{moulds.NAME}-{name}>" for name in moulds.MARKS)
     page = markup.Page("papers/x", said, f"<h1>{markup.text(said)}</h1>", said)
-    document = markup.document(page)
-    content, front = meta.get_data(document)
-    assert content == ""
+    made = moulds.Mould(f"{{{{ a }}}} {marks} {moulds.NAME}-at-papers/a/ end").filled(page)
+    front = moulds.parts(page)
+    assert made == (
+        f"{{{{ a }}}} <{front['title']}> <{front['description']}> <{front['accent']}> "
+        f"<{front['head']}> <{front['body']}> papers/x/ end"
+    )
     assert front["title"] == markup.text(said)
     assert "<" not in front["title"] + front["description"]
     assert front["body"].count(f"<h1>{markup.text(said)}</h1>") == 1
+
+
+def test_a_page_in_its_mould_is_as_mkdocs_makes_it(
+    built: Built, holdings: Holdings, tmp_path: Path
+) -> None:
+    site = Path(built.site)
+    page = next(page for page in render(holdings).pages if page.path == "papers/hostile")
+    front = dict(moulds.parts(page)) | {"section": page.section, "generated": True}
+    front["accent"] = page.theme or ""
+    place = tmp_path / "docs" / page.path / "index.md"
+    place.parent.mkdir(parents=True)
+    lines = [f"{key}: {json.dumps(value)}" for key, value in front.items()]
+    place.write_text("\n".join(["---", *lines, "---", ""]))
+    for guide in guides():
+        shutil.copy(guide, tmp_path / "docs")
+    (tmp_path / "docs" / "index.md").write_text("# Home")
+    run_mkdocs(tmp_path / "docs", tmp_path / "site")
+    made = (tmp_path / "site" / page.path / "index.html").read_text()
+    here = (site / page.path / "index.html").read_text()
+    assert _resolved(here, page.path) == _resolved(made, page.path)
+
+
+def _resolved(said: str, path: str) -> str:
+    """A page with its links told from the root."""
+    link = re.compile(r'((?:href|src|action)=")([^"]*)"')
+    return link.sub(lambda found: found[1] + urljoin(f"/{path}/", found[2]) + '"', said)
 
 
 @given(st.text(alphabet=st.characters(blacklist_categories=("Cs", "Cc"))))

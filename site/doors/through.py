@@ -7,7 +7,7 @@ so that a link and the file it leads to are named in one place.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -98,9 +98,17 @@ def bib(papers: list[Paper], holdings: Holdings) -> str:
 
 
 def csl_json(papers: list[Paper], holdings: Holdings) -> str:
-    """CSL-JSON items of papers."""
-    items = [csl.item(paper, holdings.citation_keys[paper.id]) for paper in papers]
-    return json.dumps(items, ensure_ascii=False, indent=1) + "\n"
+    """CSL-JSON items of papers, one a line."""
+    items = (csl.item(paper, holdings.citation_keys[paper.id]) for paper in papers)
+    lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in items)
+    return f"[\n{lines}\n]\n"
+
+
+def sitemap(paths: Iterable[str]) -> str:
+    """Where every page stands, for crawlers."""
+    places = "".join(f"<url><loc>{address.page(path)}</loc></url>\n" for path in paths)
+    space = "http://www.sitemaps.org/schemas/sitemap/0.9"
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="{space}">\n{places}</urlset>\n'
 
 
 def _badges(holdings: Holdings) -> Iterator[tuple[str, bytes]]:

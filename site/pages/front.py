@@ -1,13 +1,11 @@
-"""The home page, the benchmarks and the sources."""
+"""The home page and the sources."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from octavo.catalog import Method
-from octavo.site import ledger
 from octavo.site.holdings import Holdings
-from octavo.site.markup import Page, command, link, plural, section, table, text
+from octavo.site.markup import Page, command, link, section, table, text
 from octavo.site.pages.methods import runnable
 from octavo.site.pages.themes import theme_grid
 
@@ -15,9 +13,8 @@ EXAMPLES = ("prune before training", "4-bit weights without retraining", "distil
 
 
 def pages(holdings: Holdings) -> Iterator[Page]:
-    """The three pages that belong to no single record."""
+    """The two pages that belong to no single record."""
     yield home(holdings)
-    yield benchmarks(holdings)
     yield sources(holdings)
 
 
@@ -97,55 +94,6 @@ def _find(holdings: Holdings) -> str:
         f"by what a method asks for and leaves behind: {facets}. Or by theme:</p>"
         + theme_grid(holdings, "", only_methods=True)
         + f"<p>{link('themes/', f'All {len(holdings.taxonomy.themes)} themes')}</p>"
-    )
-
-
-def benchmarks(holdings: Holdings) -> Page:
-    """Every claim with its verdict, and where each number comes from."""
-    rows = "".join(
-        f'<li><span class="verdict {kind}">{text(name)}</span> <b class="fig">{count:,}</b></li>'
-        for name, kind, count in ledger.tally(holdings)
-    )
-    claiming = sorted((m for m in holdings.methods.values() if m.claims), key=lambda m: m.name)
-    ready = [m for m in claiming if m.id in holdings.implemented or holdings.latest.get(m.id)]
-    ready.sort(key=lambda m: not holdings.latest.get(m.id))
-    later = "".join(_planned(m, holdings) for m in claiming if m not in ready)
-    body = (
-        '<header class="head"><h1>Benchmarks</h1><p class="lead">What papers claim, next to what '
-        "this code measured. Expectations are written before the run and never adjusted to it."
-        f'</p></header><ul class="tally">{rows}</ul>'
-        f"<p>Speed is measured apart: {link('../kernels/', 'each kernel against its limit')}, and "
-        f"{link('../kernels/#models', 'whole models in every form')}.</p>"
-        + "".join(_bench(method, holdings) for method in ready)
-        + section("Written down, not implemented yet", later, "later", "ledger later")
-        + ("" if claiming else '<p class="quiet">No claim is written down yet.</p>')
-    )
-    return Page("benchmarks", "Benchmarks", body, "All claims and verdicts.", section="benchmarks")
-
-
-def _bench(method: Method, holdings: Holdings) -> str:
-    return (
-        f'<section class="ledger accented theme-{text(method.theme)}" id="{text(method.id)}">'
-        f"<h2>{link(f'../methods/{method.id}/', method.name)}</h2>"
-        f"{_claims(method, holdings)}</section>"
-    )
-
-
-def _planned(method: Method, holdings: Holdings) -> str:
-    count = plural(len(method.claims), "claim")
-    return (
-        f'<details id="{text(method.id)}"><summary>{text(method.name)} '
-        f'<span class="quiet">{count}</span></summary>'
-        f"<p>{link(f'../methods/{method.id}/', 'The record')}</p>{_claims(method, holdings)}"
-        "</details>"
-    )
-
-
-def _claims(method: Method, holdings: Holdings) -> str:
-    runs = holdings.latest.get(method.id, {})
-    return (
-        ledger.claims_table(method.claims, runs, f"{method.id}-")
-        + f'<div class="provenance">{ledger.provenance(method, holdings)}</div>'
     )
 
 

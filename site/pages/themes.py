@@ -32,7 +32,9 @@ def index(holdings: Holdings) -> Page:
     """All themes with what stands in each."""
     body = (
         '<header class="head"><h1>Themes</h1><p class="lead">The rooms of the library: '
-        "compression first, then the field around it.</p></header>" + theme_grid(holdings, "themes")
+        "compression first, then the field around it. "
+        f"{link('emerging/', 'Emerging themes')} are what shows by itself.</p></header>"
+        + theme_grid(holdings, "themes")
     )
     return Page("themes", "Themes", body, "All themes.", section="themes")
 

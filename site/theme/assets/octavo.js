@@ -1,4 +1,4 @@
-// The scheme switch, the copy buttons, and "/" to search. Pages read well without any of it.
+// The scheme switch, folds, the copy buttons, and "/" to search. Pages read well without any of it.
 "use strict";
 
 const page = document.documentElement;
@@ -28,6 +28,15 @@ if (button) {
 
 const here = document.querySelector(".top nav [aria-current]");
 if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 48;
+
+// A link into a fold opens it.
+function unfold() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let fold = target?.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  target?.scrollIntoView();
+}
+if (location.hash) unfold();
+addEventListener("hashchange", unfold);
 
 async function copy(target) {
   const told = target.textContent;
