@@ -17,6 +17,7 @@ from octavo.catalog.records import (
     Method,
     Paper,
     Result,
+    Task,
     Taxonomy,
     Technique,
     Theme,
@@ -38,7 +39,7 @@ class Reading(NamedTuple, Generic[T]):
 
 @cache
 def taxonomy(root: Path = ROOT) -> Taxonomy:
-    """Themes, techniques and facets.
+    """Themes, techniques, facets and tasks.
 
     >>> taxonomy().techniques["rewinding"].theme
     'pruning'
@@ -128,9 +129,10 @@ def _read_taxonomy(root: Path) -> tuple[Taxonomy, list[str]]:
         _keyed(Theme, table, "themes", page),
         _keyed(Technique, table, "techniques", page),
         _keyed(Facet, table, "facets", page),
+        _keyed(Task, table, "tasks", page),
     )
-    for name in table.keys() - {"themes", "techniques", "facets"}:
-        page.say(name, "unknown key; allowed: themes, techniques, facets")
+    for name in table.keys() - {"themes", "techniques", "facets", "tasks"}:
+        page.say(name, "unknown key; allowed: themes, techniques, facets, tasks")
     rules.taxonomy(words, page)
     return words, page.problems
 

@@ -81,6 +81,7 @@ class Claim:
     tolerance: float = 0.0
     trend: Trend | None = None
     unit: str | None = None
+    task: str | None = None  # shared with other methods, where the result's curve may stand
 
 
 @dataclass(frozen=True)
@@ -170,12 +171,22 @@ class Facet:
 
 
 @dataclass(frozen=True)
+class Task:
+    """What several methods are measured on, so that their curves may stand in one plot."""
+
+    id: str
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
 class Taxonomy:
     """The controlled vocabulary, by id, in the order of the file."""
 
     themes: dict[str, Theme]
     techniques: dict[str, Technique]
     facets: dict[str, Facet]
+    tasks: dict[str, Task] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def method(given: Method, stem: str, words: Taxonomy, known: Collection[str], pa
     for at, name in enumerate(given.kernels):
         if not _KERNEL.fullmatch(name):
             page.say(f"kernels[{at}]", f"{name!r}; expected a folder of kernels/, as int4_matmul")
-    _claims(given.claims, page)
+    _claims(given.claims, words, page)
 
 
 def result(given: Result, stem: str, page: Page) -> None:
@@ -122,7 +122,7 @@ def _facet(name: str, values: tuple[str, ...], words: Taxonomy, page: Page) -> N
             page.say(f"facets.{name}[{at}]", _unknown(value, f"value of {name}", facet.values))
 
 
-def _claims(claims: tuple[Claim, ...], page: Page) -> None:
+def _claims(claims: tuple[Claim, ...], words: Taxonomy, page: Page) -> None:
     seen: set[str] = set()
     for at, claim in enumerate(claims):
         key = f"claims[{at}]"
@@ -130,6 +130,8 @@ def _claims(claims: tuple[Claim, ...], page: Page) -> None:
         if claim.id in seen:
             page.say(f"{key}.id", f"{claim.id!r} is already taken in this file")
         seen.add(claim.id)
+        if claim.task is not None:
+            _among(claim.task, words.tasks, "task", f"{key}.task", page)
         _wish(claim, key, page)
         if claim.trend:
             _wish(claim.trend, f"{key}.trend", page)

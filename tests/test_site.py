@@ -770,13 +770,37 @@ def test_numbers_are_short_and_true(value: float) -> None:
 
 
 def test_the_methods_of_a_theme_are_compared_by_their_recorded_numbers() -> None:
+    from octavo.site import curves
     from octavo.site.holdings import gather
     from octavo.site.pages import compare
 
     holdings = gather()
     pages = {page.path: page for page in compare.pages(holdings)}
     body = pages["themes/pruning/compare"].body
-    for lines in compare.curves("pruning", holdings).values():
+    for lines in curves.by_task("pruning", holdings).values():
         for curve in lines:
             assert curve.method.name in body
     assert "keeps most" in body
+
+
+def test_a_curve_stands_on_the_task_that_its_claim_names() -> None:
+    from octavo.site import curves
+    from octavo.site.holdings import gather
+
+    for task, lines in curves.by_task("pruning", gather()).items():
+        for curve in lines:
+            named = {claim.id: claim.task for claim in curve.method.claims}
+            assert named[curve.run.claim] == task
+
+
+@given(st.integers(1, 10**12), st.integers(1, 10**12), st.booleans())
+def test_costs_are_read_from_notes_as_they_were_written(before: int, after: int, old: bool) -> None:
+    from octavo.site import curves
+
+    told = f"{before:,} bytes to {after:,}" if old else f"{before:,} to {after:,} bytes"
+    note = f"least: 3.39 at 1, 6.40 at 16; {told}, 9 to 8 MACs; avx512 kernels"
+    line = catalog.latest("magnitude")["sparse-90-ms"]
+    run = replace(line, note=note)
+    assert curves.cost([run], "bytes") == (before, after)
+    assert curves.cost([run], "MACs") == (9, 8)
+    assert curves.cost([replace(line, note=None)], "bytes") is None

@@ -1,139 +1,201 @@
-"""All methods of a theme side by side: one plot a task, one table, and what the numbers say.
+"""All methods of a theme side by side: a plot a task, what the numbers say, and a table of costs.
 
-A curve is a method's own first line of a recorded series over compression, measured on the task
-that the methods of its shelf share. Nothing here is typed: cells and sentences come from results.
+Cells and sentences come from recorded runs (see `curves`); a method without a curve stands in the
+table alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
-from octavo.catalog import Method, Theme
-from octavo.site import figures, plots
+from octavo.catalog import Method, Result, Theme
+from octavo.site import curves, figures, plots
+from octavo.site.curves import Cost, Curve
 from octavo.site.holdings import VERDICTS, Holdings
 from octavo.site.markup import Page, link, root, safe_id, section, table, text
 
-LEAST = 2  # curves that make a comparison
+LEAST = 2  # curves of one task that make a comparison
 MOST = 6  # lines that a plot can tell apart
-MARKS = (10.0, 50.0)  # compressions of the table
-NEAR = 1.3  # how far a point may lie from them, as a ratio
-EARLY = ("at-initialization", "during-training")
-TASKS = {
-    ("accuracy, %", True): "Digits, pruned before or while training",
-    ("accuracy, %", False): "Digits, a trained network pruned and trained again",
-    ("rank correlation", False): "The MiniLM encoder, pruned without training",
+MARKS = (2.0, 10.0, 50.0, 100.0)  # compressions of the table and the sentences
+NONE = '<span class="quiet">not recorded</span>'
+NEEDS = {  # what a reader has, as facets of data and of retraining
+    "With no data at all": ("none", None),
+    "With a few inputs, no labels and no training": ("unlabelled-calibration", "none"),
+    "With one training and none after it": ("full-training", "none"),
+    "With a training to spend on what is left": ("full-training", "full"),
 }
-
-
-class Curve(NamedTuple):
-    """A method's own line on one task."""
-
-    method: Method
-    line: Mapping[str, Any]
 
 
 def pages(holdings: Holdings) -> Iterator[Page]:
     """A page for every theme with enough curves on some task."""
     for theme in holdings.taxonomy.themes.values():
-        if tasks := curves(theme.id, holdings):
-            yield one(theme, tasks, holdings)
+        if compared(theme.id, holdings):
+            yield one(theme, holdings)
 
 
-def curves(theme: str, holdings: Holdings) -> dict[str, list[Curve]]:
-    """By task, the curves of a theme's methods; tasks with too few are left out."""
-    found: dict[str, list[Curve]] = {title: [] for title in TASKS.values()}
-    for method_id in holdings.implemented:
-        method = holdings.methods[method_id]
-        if method.theme != theme:
-            continue
-        trained = "short" in method.facets.get("retraining", ())
-        early = not trained and any(s in EARLY for s in method.facets.get("schedule", ()))
-        seen = set()
-        for run in holdings.latest[method_id].values():
-            series = run.series or {}
-            label = str(series.get("y_label"))
-            task = TASKS.get((label, early and label == "accuracy, %"))
-            if task and task not in seen and series.get("x_label") == "compression":
-                seen.add(task)
-                found[task].append(Curve(method, series["lines"][0]))
-    return {task: lines for task, lines in found.items() if len(lines) >= LEAST}
+def compared(theme: str, holdings: Holdings) -> bool:
+    """Whether some task has curves enough of a theme's methods."""
+    return any(len(lines) >= LEAST for lines in curves.by_task(theme, holdings).values())
 
 
-def one(theme: Theme, tasks: Mapping[str, list[Curve]], holdings: Holdings) -> Page:
+def one(theme: Theme, holdings: Holdings) -> Page:
     """The comparison of one theme."""
     path = f"themes/{safe_id(theme.id)}/compare"
     name = f"{theme.name}: methods compared"
-    plotted = "".join(
-        section(task, _panel(task, lines, i), f"task-{i}", "wide")
-        for i, (task, lines) in enumerate(tasks.items(), 1)
-    )
+    tasks = curves.by_task(theme.id, holdings)
+    plotted = "".join(_section(task, lines, holdings) for task, lines in tasks.items())
     body = (
         f'<header class="head"><p class="kicker" data-pagefind-ignore>{link("../", theme.name)}</p>'
         f"<h1>{text(name)}</h1>"
-        '<p class="lead">Each method\'s own curve, measured here: same network, same order of the '
-        "data, last epoch, three seeds or more. What it costs stands in the table.</p></header>"
+        '<p class="lead">On one task all see the same network, the same order of the data and the '
+        "last epoch, over three seeds or more; a run marked quick trains for half as long. Up and "
+        "to the right is better.</p></header>"
+        + section("When to use which", _advice(theme.id, tasks, holdings), "advice")
         + plotted
-        + section("What each one needs", _needs(tasks, holdings, path), "needs", "wide")
+        + section("What each one needs", _needs(theme.id, tasks, holdings, path), "needs", "wide")
     )
     about = f"Accuracy over compression, milliseconds and cost of the {theme.name.lower()} methods."
     return Page(path, name, body, about, theme.id, "themes")
 
 
-def _panel(task: str, lines: list[Curve], number: int) -> str:
-    ranked = sorted(lines, key=lambda c: -(_at(c.line, MARKS[-1]) or 0.0))
-    shown = [dict(c.line) | {"name": c.method.name} for c in ranked[:MOST]]
-    label = "rank correlation" if "MiniLM" in task else "accuracy, %"
-    series = {
-        "title": task, "x_label": "compression", "y_label": label, "x_scale": "log", "lines": shown,
-    }  # fmt: skip
-    return _sentence(ranked) + plots.figure(series, f"compare-{number}")
+def _section(task: str, lines: list[Curve], holdings: Holdings) -> str:
+    about = holdings.taxonomy.tasks[task]
+    said = f"<p>{text(about.description)}</p>{_ranking(lines)}"
+    return section(about.name, said + _plot(about.name, task, lines), f"task-{task}", "wide")
 
 
-def _sentence(ranked: list[Curve]) -> str:
-    """Who is first at each mark, by the numbers."""
+def _plot(title: str, task: str, lines: list[Curve]) -> str:
+    """Every method's own curve; of a single method, those of its baselines, too."""
+    first = lines[0].run.series or {}
+    ranked = sorted(lines, key=lambda curve: -max(map(float, curve.line["x"])))
+    drawn = [dict(curve.line) | {"name": curve.name} for curve in ranked]
+    shown = drawn if len(drawn) > 1 else first["lines"]
+    return plots.figure({**first, "title": title, "lines": shown[:MOST]}, f"compare-{task}")
+
+
+def _ranking(lines: Sequence[Curve]) -> str:
+    """Who keeps most at each mark, and whom the spread cannot tell from the first."""
     said = []
     for mark in MARKS:
-        values = {c.method.name: v for c in ranked if (v := _at(c.line, mark)) is not None}
-        if len(values) >= 2:
-            first, second, *_ = sorted(values, key=lambda name: -values[name])
-            last = min(values, key=lambda name: values[name])
-            said.append(
-                f"At {mark:.0f} times fewer weights {first} keeps most "
-                f"({figures.number(values[first])}), then {second} "
-                f"({figures.number(values[second])}); {last} keeps least "
-                f"({figures.number(values[last])})."
-            )
+        ranked = curves.best(lines, mark)
+        if len(ranked) < LEAST:
+            continue
+        first, *level = curves.level(lines, mark)
+        words = f"At {mark:.0f} times fewer weights {_told(first, mark)} keeps most"
+        if level:
+            words += f"; within the spread of it: {', '.join(_told(c, mark) for c in level)}"
+        if ranked[-1] not in (first, *level):
+            words += f"; {_told(ranked[-1], mark)} keeps least"
+        said.append(words + ".")
     return f"<p>{text(' '.join(said))}</p>" if said else ""
 
 
-def _at(line: Mapping[str, Any], mark: float) -> float | None:
-    """The value of a line at the point nearest to a compression, if that is near enough."""
-    points = [
-        (max(x / mark, mark / x), float(y)) for x, y in zip(line["x"], line["y"], strict=True)
-    ]
-    distance, value = min(points)
-    return value if distance <= NEAR else None
+def _told(curve: Curve, mark: float) -> str:
+    return f"{curve.name} ({_value(curve, mark)})"
 
 
-def _needs(tasks: Mapping[str, list[Curve]], holdings: Holdings, path: str) -> str:
-    up = root(path)
-    methods = {c.method.id: c.method for lines in tasks.values() for c in lines}
-    head = ["Method", "Milliseconds, dense over pruned", "Data", "Retraining", "Claims"]
+def _value(curve: Curve, mark: float) -> str:
+    found = curve.at(mark)
+    return figures.spread(*found) if found else ""
+
+
+def _advice(theme: str, tasks: Mapping[str, list[Curve]], holdings: Holdings) -> str:
+    """For what a reader has: the first on each task, at the highest mark that it reaches."""
     rows = []
-    for method_id, method in methods.items():
-        runs = holdings.latest[method_id]
-        fast = [r for claim, r in runs.items() if claim.endswith("-ms")]
-        verdicts = [r.verdict for r in runs.values()]
-        counts = ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts)
-        rows.append([
-            link(f"{up}methods/{method_id}/", method.name),
-            " · ".join(figures.measured(r, "times") for r in fast) or "not measured",
-            _values(method, "data"),
-            _values(method, "retraining"),
-            text(counts),
-        ])  # fmt: skip
-    return f'<div class="stack">{table(head, rows)}</div>'
+    for need, (data, retraining) in NEEDS.items():
+        mine = {
+            task: [c for c in lines if _has(c.method, data, retraining)]
+            for task, lines in tasks.items()
+        }
+        said = [s for task, own in mine.items() if (s := _first(task, own, tasks, holdings))]
+        if said:
+            rows.append(f"<li><b>{text(need)}.</b> {text(' '.join(said))}</li>")
+    return f"<ul>{''.join(rows)}</ul>{_speeds(theme, holdings)}"
+
+
+def _has(method: Method, data: str, retraining: str | None) -> bool:
+    facets = method.facets
+    fits = retraining is None or retraining in facets.get("retraining", ())
+    return fits and data in facets.get("data", ())
+
+
+def _first(
+    task: str, mine: Sequence[Curve], tasks: Mapping[str, list[Curve]], holdings: Holdings
+) -> str:
+    """The first of these methods on a task, and how far from the first of all."""
+    for mark in reversed(MARKS):
+        ranked, every = curves.best(mine, mark), curves.best(tasks[task], mark)
+        if not ranked or len(every) < LEAST:
+            continue
+        name = holdings.taxonomy.tasks[task].name
+        said = f"{name}: {_told(ranked[0], mark)} at {mark:.0f} times fewer weights"
+        if ranked[0] in curves.level(tasks[task], mark):
+            return f"{said}, no other keeps more than its spread."
+        return f"{said}; the first of all is {_told(every[0], mark)}."
+    return ""
+
+
+def _speeds(theme: str, holdings: Holdings) -> str:
+    """How milliseconds follow what goes: single weights, patterns or whole units."""
+    times: dict[str, list[float]] = {}
+    for method in curves.of(theme, holdings):
+        for run in curves.timed(holdings.latest[method.id]):
+            kind = next(iter(method.facets.get("structure", ())), "other")
+            times.setdefault(kind, []).append(run.value)
+    said = [
+        f"{kind} {figures.number(min(found))} to {figures.number(max(found))} times"
+        if len(found) > 1
+        else f"{kind} {figures.number(found[0])} times"
+        for kind, found in times.items()
+    ]
+    lead = "Milliseconds, dense over pruned, follow what goes and not who chose it"
+    return f"<p>{text(lead)}: {text('; '.join(said))}.</p>" if said else ""
+
+
+def _needs(theme: str, tasks: Mapping[str, list[Curve]], holdings: Holdings, path: str) -> str:
+    head = [
+        "Method", *(f"Kept at {mark:.0f} times" for mark in MARKS), "Bytes", "MACs",
+        "Milliseconds, dense over pruned", "Data", "Retraining", "Claims",
+    ]  # fmt: skip
+    rows = [
+        _row(
+            method, [c for own in tasks.values() for c in own if c.method == method], holdings, path
+        )
+        for method in curves.of(theme, holdings)
+    ]
+    said = (
+        "Kept: accuracy or what its task counts, mean ± deviation over seeds. Bytes, MACs and "
+        "milliseconds: of the network that the method's claim on milliseconds names, not of the "
+        "task's."
+    )
+    return f'<p>{text(said)}</p><div class="stack">{table(head, rows)}</div>'
+
+
+def _row(method: Method, mine: Sequence[Curve], holdings: Holdings, path: str) -> list[str]:
+    runs = holdings.latest[method.id]
+    fast = curves.timed(runs)
+    verdicts = [run.verdict for run in runs.values()]
+    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts)
+    return [
+        link(f"{root(path)}methods/{method.id}/", method.name),
+        *(" · ".join(v for c in mine if (v := _value(c, mark))) or NONE for mark in MARKS),
+        _shrunk(curves.cost(fast, "bytes")),
+        _shrunk(curves.cost(fast, "MACs")),
+        _milliseconds(fast),
+        _values(method, "data"),
+        _values(method, "retraining"),
+        text(counts),
+    ]  # fmt: skip
+
+
+def _shrunk(cost: Cost | None) -> str:
+    if cost is None:
+        return NONE
+    return f"{figures.number(cost.before / cost.after)} times fewer"
+
+
+def _milliseconds(fast: Sequence[Result]) -> str:
+    return " · ".join(figures.measured(run, "times") for run in fast) or NONE
 
 
 def _values(method: Method, facet: str) -> str:

@@ -102,7 +102,7 @@ def one(theme: Theme, holdings: Holdings) -> Page:
 
 
 def _comparison(theme: Theme, holdings: Holdings) -> str:
-    if not compare.curves(theme.id, holdings):
+    if not compare.compared(theme.id, holdings):
         return ""
     return f"<p>{link('compare/', 'These methods compared: accuracy, milliseconds, cost')}</p>"
 
