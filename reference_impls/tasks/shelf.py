@@ -191,8 +191,10 @@ def compared(
     return gain(claim, *found, "the other way", seeds, note)
 
 
-def kernel_ms(method: str, decide: Callable[[nn.Module], Plan], seed: int) -> Measurement:
-    """Times that a network of linear layers runs faster once `decide` has pruned it to a tenth."""
+def kernel_ms(
+    method: str, decide: Callable[[nn.Module], Plan], seed: int, claim: str = "sparse-90-ms"
+) -> Measurement:
+    """Times that a network of linear layers runs faster once `decide` has pruned it."""
     torch.manual_seed(seed)
     net = nets.mlp(PERCEPTRON).eval()
     thin = decide(net)
@@ -201,7 +203,7 @@ def kernel_ms(method: str, decide: Callable[[nn.Module], Plan], seed: int) -> Me
     line = {"name": method, "x": list(faster), "y": list(faster.values())}
     each = ", ".join(f"{times:.2f} at {rows}" for rows, times in faster.items())
     return Measurement(
-        "sparse-90-ms", min(faster.values()), None, 1.0, "dense", (seed,),
+        claim, min(faster.values()), None, 1.0, "dense", (seed,),
         {
             "title": "Milliseconds, dense over pruned", "x_label": "rows", "y_label": "times",
             "x_scale": "log", "lines": [line],
