@@ -209,6 +209,7 @@ def kernel_ms(
             "x_scale": "log", "lines": [line],
         },
         f"linear layers {PERCEPTRON} with ReLU; least of the row counts: {each}; "
-        f"{reports[0].bytes_before:,} bytes to {reports[0].bytes_after:,}; "
+        f"{reports[0].bytes_before:,} bytes to {reports[0].bytes_after:,}, "
+        f"{reports[0].macs_before:,} MACs to {reports[0].macs_after:,}; "
         f"{reports[0].backend} kernels on {reports[0].machine}",
     )  # fmt: skip
