@@ -134,15 +134,19 @@ def kept(weight: Tensor, pattern: Pattern) -> Tensor:
 def learn(net: nn.Module, data: Sequence[Batch], config: Config) -> Patterns:
     """Train `net` in place; afterwards its weights are the used ones. Returns what stays."""
     pattern = _pattern(config)
-    paths = _paths(net, config)
-    for path in paths:
-        layer = net.get_submodule(path)
-        parametrize.register_parametrization(layer, "weight", Sparse(pattern, config.pull))
+    paths = list(saliency.inner(net, config.exclude))
+    _attach(net, paths, pattern, config.pull)
     for _ in epochs(net, data, config.epochs, sgd(net, config.lr), rate=steps):
         pass
     for path in paths:
         parametrize.remove_parametrizations(net.get_submodule(path), "weight")
     return {path: kept(net.get_parameter(f"{path}.weight"), pattern) for path in paths}
+
+
+def _attach(net: nn.Module, paths: Sequence[str], pattern: Pattern, pull: float) -> None:
+    for path in paths:
+        layer = net.get_submodule(path)
+        parametrize.register_parametrization(layer, "weight", Sparse(pattern, pull))
 
 
 def _pattern(config: Config) -> Pattern:
@@ -161,14 +165,6 @@ def _pattern(config: Config) -> Pattern:
     return Pattern(n, pattern.m)
 
 
-def _paths(net: nn.Module, config: Config) -> list[str]:
-    found = list(saliency.prunable(net))
-    wrong = sorted(set(config.exclude) - set(found))
-    if wrong:
-        raise InputError(f"exclude={wrong[0]!r}; layers that can be excluded: {', '.join(found)}")
-    return [path for path in found if path not in config.exclude]
-
-
 PATTERNS = ("2:4", "1:4", "2:8", "1:8")
 HARD = "1:8"  # the pattern that the accuracy claims are about
 
@@ -182,6 +178,7 @@ def claims(seeds: Sequence[int], quick: bool) -> Iterator[Measurement]:
         yield _gain("over-ste", found, "SR-STE", "STE", HARD, seeds)
         yield _gain("over-one-shot", found, "SR-STE", "magnitude, then trained", HARD, seeds)
         yield _near(found, seeds, quick)
+        yield shelf.kernel_ms("N:M sparsity", _timed, seeds[0], "pattern-ms")
 
 
 def _exact(seeds: Sequence[int]) -> Measurement:
@@ -212,26 +209,24 @@ def _flips(seeds: Sequence[int], count: int) -> Measurement:
 def _flickers(seed: int, pull: float, count: int) -> int:
     net, pattern = shelf.network(seed), Pattern(2, 4)
     paths = list(saliency.prunable(net))
-    for path in paths:
-        layer = net.get_submodule(path)
-        parametrize.register_parametrization(layer, "weight", Sparse(pattern, pull))
+    _attach(net, paths, pattern, pull)
     dense = [net.get_parameter(f"{path}.parametrizations.weight.original") for path in paths]
     data = shelf.data(seed)
-    state: dict[str, Any] = {"left": count * len(data), "before": [], "flips": 0}
+    left, flips = count * len(data), 0
+    before: list[Tensor] = []
 
     def see() -> None:
-        state["left"] -= 1
-        if state["left"] > count * len(data) // 2:
+        nonlocal left, flips, before
+        left -= 1
+        if left > count * len(data) // 2:
             return
         now = [kept(w, pattern) for w in dense]
-        if state["before"]:
-            pairs = zip(now, state["before"], strict=True)
-            state["flips"] += sum(int((a != b).sum()) for a, b in pairs)
-        state["before"] = now
+        flips += sum(int((a != b).sum()) for a, b in zip(now, before or now, strict=True))
+        before = now
 
     for _ in epochs(net, data, count, sgd(net, 0.05), after_step=see):
         pass
-    return int(state["flips"])
+    return flips
 
 
 Found = dict[str, dict[str, list[float]]]  # by way and pattern: accuracy, a value for each seed
@@ -294,3 +289,9 @@ def _near(found: Found, seeds: Sequence[int], quick: bool) -> Measurement:
     whole = [shelf.score(shelf.dense(seed, quick)) for seed in seeds]
     ours = found["SR-STE"]["2:4"]
     return shelf.gain("near-dense", ours, whole, "dense", seeds, "2:4, equal epochs")
+
+
+def _timed(net: nn.Module) -> Plan:
+    pattern = Pattern(2, 4)
+    keep = {path: kept(w, pattern) for path, w in saliency.prunable(net).items()}
+    return mask_plan(net, keep, "nm-sparsity", Config())
