@@ -20,7 +20,7 @@ from octavo.reference_impls.layerwise import Pattern, output_error, pattern_of, 
 from octavo.reference_impls.masking import Held, chosen
 from octavo.reference_impls.optimal_brain_surgeon import damped, exact, sweep
 from octavo.reference_impls.plan import Mask, Weights
-from octavo.reference_impls.selection import keep_count
+from octavo.reference_impls.selection import global_top, keep_count
 from octavo.reference_impls.training import epochs, labelled, sgd
 from octavo.reference_impls.wanda import by_norm
 
@@ -49,6 +49,25 @@ def test_a_global_choice_keeps_the_exact_number_and_no_smaller_score(
     kept = torch.cat([scores[p][k] for p, k in keep.items()])
     gone = torch.cat([scores[p][~k] for p, k in keep.items()])
     assert not len(gone) or kept.min() >= gone.max()
+
+
+@given(st.integers(0, 40), SEEDS)
+def test_a_choice_among_the_living_is_the_first_of_a_stable_sort(count: int, seed: int) -> None:
+    draw = seeded(seed)
+    scores = torch.rand(40, generator=draw).round(decimals=1)  # with ties
+    alive = torch.rand(40, generator=draw) < 0.6
+    count = min(count, int(alive.sum()))
+    order = sorted(alive.nonzero()[:, 0].tolist(), key=lambda at: -float(scores[at]))
+    expected = torch.zeros(40, dtype=torch.bool)
+    expected[order[:count]] = True
+    shapes = {"a": (3, 3), "b": (31,)}
+    by_path = [
+        {p: part.reshape(shapes[p]) for p, part in zip(shapes, t.split([9, 31]), strict=True)}
+        for t in (scores, alive)
+    ]
+    keep = global_top(by_path[0], count, by_path[1])
+    assert torch.cat([k.flatten() for k in keep.values()]).equal(expected)
+    assert {p: tuple(k.shape) for p, k in keep.items()} == shapes
 
 
 def test_a_scope_that_is_not_there_is_answered_with_those_there_are() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -225,3 +226,30 @@ def test_a_density_is_a_pattern_of_the_same_groups(density: float, n: int) -> No
     assert (groups.sum(1) == n).all()
     with pytest.raises(InputError, match="a whole number stays: "):
         nm_sparsity.learn(net(), data(), nm_sparsity.Config(density=density - 0.1))
+
+
+def test_epochs_are_one_epoch_after_the_other() -> None:
+    nets = [net(), net()]
+    losses = [*training.epochs(nets[0], data(), 3, training.sgd(nets[0], 0.1))]
+    optimizer = training.sgd(nets[1], 0.1)
+    assert [training.epoch(nets[1], data(), optimizer) for _ in range(3)] == losses
+    states = [each.state_dict().values() for each in nets]
+    assert all(a.equal(b) for a, b in zip(*states, strict=True))
+
+
+def test_data_is_walked_over_batch_by_batch() -> None:
+    given_out = []
+
+    def loader() -> Iterator[Batch]:
+        for batch in data():
+            given_out.append(batch)
+            yield batch
+
+    walk = training.walked("rigl", loader())
+    next(walk)
+    assert len(given_out) == 1
+    assert len(training.labelled("rigl", loader(), 2)) == 2
+    used = loader()
+    assert len([*training.walked("rigl", used)]) == 3
+    with pytest.raises(InputError, match="used iterator"):
+        next(training.walked("rigl", used))
