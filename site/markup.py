@@ -134,6 +134,11 @@ def section(title: str, body: str, anchor: str, kind: str = "") -> str:
     return f'<section{name} id="{anchor}"><h2>{text(title)}</h2>{body}</section>'
 
 
+def fold(summary: str, body: str) -> str:
+    """HTML that shows when its summary is asked for."""
+    return f"<details><summary>{text(summary)}</summary>{body}</details>"
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """A count and its noun.
 

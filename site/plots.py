@@ -8,46 +8,55 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from octavo.site.figures import power
 from octavo.site.markup import table, text
 
 INK, FAINT, PAPER = "#010101", "#020202", "#030303"
 LINES = tuple(f"#0400{i:02d}" for i in range(1, 7))  # stand-ins, replaced by --plot-1 … --plot-6
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 1)))
+DASHES: tuple[tuple[float, ...], ...] = (  # in widths of the line
+    (),
+    (3.7, 1.6),
+    (6.4, 1.6, 1, 1.6),
+    (1, 1.65),
+    (5, 1, 1, 1),
+    (1, 1),
+)
 MARKS = ("o", "s", "^", "D", "v", "P")
-MOST_INSIDE = 4  # lines whose legend finds room between them
-LOOKS: dict[str, dict[str, Any]] = {
-    "both": {},
-    "line": {"marker": "", "color": INK, "alpha": 0.75},
-    "dots": {"linestyle": "none"},
+OUTLINES = {  # of the marks, around the middle of a swatch
+    "o": "M17 5a3 3 0 1 1-6 0a3 3 0 1 1 6 0z",
+    "s": "M11.3 2.3h5.4v5.4h-5.4z",
+    "^": "M14 2l3.2 6h-6.4z",
+    "D": "M14 1.2l3.8 3.8l-3.8 3.8l-3.8-3.8z",
+    "v": "M14 8l3.2-6h-6.4z",
+    "P": "M13 1.8h2v2.2h2.2v2h-2.2v2.2h-2v-2.2h-2.2v-2h2.2z",
 }
+WIDTH = 1.6
+SIZE = (4.5, 3.1)  # inches; a phone shows the type of it as large as it is
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--rule-strong)", PAPER: "var(--paper)"}
 VARIABLES |= {colour: f"var(--plot-{i})" for i, colour in enumerate(LINES, 1)}
 RC: dict[str, Any] = {
     "svg.fonttype": "none",
-    "font.size": 11,
+    "font.size": 10,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": FAINT,
     "xtick.color": INK,
     "ytick.color": INK,
-    "xtick.labelsize": 10.5,
-    "ytick.labelsize": 10.5,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": FAINT,
     "grid.linewidth": 0.5,
-    "legend.frameon": False,
-    "legend.fontsize": 11,
     "axes.linewidth": 0.8,
 }
 
@@ -64,7 +73,7 @@ def figure(series: Mapping[str, Any], name: str) -> str:
         return ""
     caption = f"<figcaption>{text(title)}</figcaption>"
     return (
-        f'<figure class="plot" id="plot-{text(name)}">{svg(series, name)}{caption}'
+        f'<figure class="plot" id="plot-{text(name)}">{svg(series, name)}{_legend(lines)}{caption}'
         f"<details><summary>The numbers of this plot</summary>{_numbers(series, lines)}</details>"
         "</figure>"
     )
@@ -74,8 +83,7 @@ def svg(series: Mapping[str, Any], name: str) -> str:
     """The picture alone."""
     settings: Any = RC | {"svg.hashsalt": name}
     with matplotlib.rc_context(settings):
-        tall = len(_drawn(series)) > MOST_INSIDE
-        drawing = Figure(figsize=(6.4, 4.5 if tall else 3.7), layout="constrained")
+        drawing = Figure(figsize=SIZE, layout="constrained")
         _draw(drawing.add_subplot(), series)
         sink = io.StringIO()
         drawing.savefig(sink, format="svg", transparent=True, metadata={"Date": None})
@@ -88,23 +96,70 @@ def _drawn(series: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return sorted(lines, key=lambda line: line.get("draw") == "line")
 
 
+class Look(NamedTuple):
+    """How a line is drawn: `dashes` in widths of it, `mark` a letter of OUTLINES or nothing."""
+
+    colour: str
+    dashes: tuple[float, ...]
+    mark: str
+    line: bool = True
+
+
+def looks(lines: Sequence[Mapping[str, Any]]) -> list[Look]:
+    """A look a line; plain ones are of ink, without marks, and count by themselves."""
+    coloured = len([line for line in lines if line.get("draw") != "line"])
+    made = []
+    for number, line in enumerate(lines):
+        if number >= coloured:
+            made.append(Look(INK, DASHES[(number - coloured) % 6], ""))
+        else:
+            i = number % 6
+            made.append(Look(LINES[i], DASHES[i], MARKS[i], line.get("draw") != "dots"))
+    return made
+
+
+def _legend(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The lines by name, beside a sample of each; nothing where none has a name."""
+    named = zip(lines, looks(lines), strict=True)
+    return key([(str(line["name"]), _sample(look)) for line, look in named if line.get("name")])
+
+
+def key(entries: Sequence[tuple[str, str]]) -> str:
+    """Names and the shapes that stand for them, as a list under a plot."""
+    items = "".join(
+        f'<li><svg viewBox="0 0 28 10" aria-hidden="true">{shape}</svg>{text(name)}</li>'
+        for name, shape in entries
+    )
+    return f'<ul class="legend">{items}</ul>' if items else ""
+
+
+def _sample(look: Look) -> str:
+    colour = VARIABLES[look.colour]
+    dashes = " ".join(f"{WIDTH * each:.3g}" for each in look.dashes)
+    drawn = f' stroke-dasharray="{dashes}"' if dashes else ""
+    line = f'<path d="M0 5h28" fill="none" stroke="{colour}" stroke-width="{WIDTH}"{drawn}/>'
+    mark = f'<path d="{OUTLINES[look.mark]}" fill="{colour}"/>' if look.mark else ""
+    return (line if look.line else "") + mark
+
+
 def _draw(axes: Axes, series: Mapping[str, Any]) -> None:
     lines = _drawn(series)
-    plain = len([line for line in lines if line.get("draw") != "line"])
-    for number, line in enumerate(lines):
-        i = number if number < plain else number - plain
+    for line, look in zip(lines, looks(lines), strict=True):
         x, y = [float(v) for v in line["x"]], [float(v) for v in line["y"]]
-        look: dict[str, Any] = {
-            "color": LINES[i % 6],
-            "linestyle": DASHES[i % 6],
-            "marker": MARKS[i % 6],
-        }
-        look |= LOOKS[line.get("draw", "both")]
-        axes.plot(x, y, label=str(line.get("name", "")), linewidth=1.6, markersize=4.5, **look)
+        dashes = (0, look.dashes) if look.dashes else "-"
+        axes.plot(
+            *(x, y),
+            color=look.colour,
+            linestyle=dashes if look.line else "none",
+            marker=look.mark,
+            linewidth=WIDTH,
+            markersize=4.5,
+            alpha=0.75 if look.colour == INK else None,
+        )
         if line.get("sd"):
             low = [a - float(b) for a, b in zip(y, line["sd"], strict=False)]
             high = [a + float(b) for a, b in zip(y, line["sd"], strict=False)]
-            axes.fill_between(x, low, high, color=LINES[i % 6], alpha=0.14, linewidth=0)
+            axes.fill_between(x, low, high, color=look.colour, alpha=0.14, linewidth=0)
     axes.set_xscale(series.get("x_scale") or "linear")
     axes.set_yscale(series.get("y_scale") or "linear")
     for axis in (axes.xaxis, axes.yaxis):
@@ -113,15 +168,17 @@ def _draw(axes: Axes, series: Mapping[str, Any]) -> None:
                 axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
             axis.set_minor_formatter(NullFormatter())
+    if axes.get_xscale() == "linear" and all(float(x).is_integer() for x in _places(lines)):
+        axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
     if series.get("crossing") is not None:
         axes.axvline(float(series["crossing"]), color=INK, linewidth=0.9, linestyle=(0, (2, 3)))
     axes.set_xlabel(str(series.get("x_label") or ""))
     axes.set_ylabel(str(series.get("y_label") or ""))
     axes.set_axisbelow(True)
-    if len(lines) > MOST_INSIDE:
-        axes.get_figure().legend(loc="outside lower left", ncols=2)  # type: ignore[union-attr]
-    elif len(lines) > 1 or lines[0].get("name"):
-        axes.legend(loc="best")
+
+
+def _places(lines: Sequence[Mapping[str, Any]]) -> Iterator[float]:
+    return (x for line in lines for x in line["x"])
 
 
 def tame(picture: str, title: str, description: str, name: str) -> str:

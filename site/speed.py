@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from octavo.site import figures, plots
-from octavo.site.markup import command, facts, plural, table, text
+from octavo.site.markup import command, facts, fold, plural, table, text
 
 Run = Mapping[str, Any]  # a line of catalog/results/kernels/<kernel>.jsonl
 Row = Mapping[str, Any]
@@ -243,6 +243,10 @@ def provenance(run: Run) -> str:
     )
 
 
+def _all_rows(run: Run) -> str:
+    return f'<div class="speed stack">{rows_table(run)}</div>'
+
+
 def section_body(name: str, run: Run | None) -> str:
     """What was measured, or that nothing was, and the command that does."""
     if run is None:
@@ -251,6 +255,6 @@ def section_body(name: str, run: Run | None) -> str:
         )
     return (
         "<p>Against each peer: its milliseconds over ours, medians of rounds taken in turn.</p>"
-        f'<div class="speed stack">{rows_table(run)}</div>'
+        + fold(f"All {plural(len(run['rows']), 'row')}", _all_rows(run))
         + f'<div class="provenance">{provenance(run)}</div>'
     )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from octavo.site import plots
 from octavo.site.figures import number
 from octavo.site.holdings import Holdings
-from octavo.site.markup import command, facts, table, text
+from octavo.site.markup import command, facts, fold, table, text
 
 Row = Mapping[str, Any]
 HEAD = ("Form", "Layers", "ms", "Times as fast", "MB", "Off the plan", "Off dense")
@@ -47,7 +47,7 @@ def body(holdings: Holdings) -> str:
 
 def _table(name: str, rows: Sequence[Row]) -> str:
     shown = table(HEAD, map(_row, rows), numbers=(2, 3, 4, 5, 6))
-    return f'<h3>{text(name)}, {text(rows[0]["input"])}</h3><div class="stack">{shown}</div>'
+    return fold(f"{name}, {rows[0]['input']}", f'<div class="stack">{shown}</div>')
 
 
 def _row(row: Row) -> list[str]:
@@ -74,24 +74,25 @@ def _plot(place: int, name: str, rows: Sequence[Row]) -> str:
     title = f"Times as fast as dense float32, measured in turn: {name}."
     settings: Any = plots.RC | {"svg.hashsalt": f"whole-{place}", "axes.grid.axis": "x"}
     with matplotlib.rc_context(settings):
-        drawing = Figure(figsize=(6.4, 4.6), layout="constrained")
+        drawing = Figure(figsize=(plots.SIZE[0], 4.4), layout="constrained")
         axes = drawing.add_subplot()
-        for i, (prefer, said) in enumerate(KINDS.items()):
+        for i, prefer in enumerate(KINDS):
             mine = [row for row in rows if row["prefer"] == prefer]
             shift = {None: 0.0, "native": 0.2, "fastest": -0.2}[prefer]
             where = [-forms.index(row["form"]) + shift for row in mine]
             colour, height = plots.LINES[i], 0.6 if prefer is None else 0.36
-            axes.barh(where, [row["ratio"] for row in mine], height, color=colour, label=said)
+            axes.barh(where, [row["ratio"] for row in mine], height, color=colour)
         axes.axvline(1.0, color=plots.INK, linewidth=0.9, linestyle=(0, (2, 3)))
         axes.set_yticks([-i for i in range(len(forms))], forms)
         axes.set_xlabel("times as fast as dense float32")
         axes.set_axisbelow(True)
-        drawing.legend(loc="outside lower left", ncols=3)
         sink = io.StringIO()
         drawing.savefig(sink, format="svg", transparent=True, metadata={"Date": None})
     said = "; ".join(f"{row['form']} {row['ratio']:.2f}" for row in rows)
     picture = plots.tame(sink.getvalue(), title, said, f"whole-{place}")
-    return f'<figure class="plot">{picture}<figcaption>{text(title)}</figcaption></figure>'
+    block = '<path d="M4 0h20v10h-20z" fill="var(--plot-{})"/>'
+    named = plots.key([(kind, block.format(i)) for i, kind in enumerate(KINDS.values(), 1)])
+    return f'<figure class="plot">{picture}{named}<figcaption>{text(title)}</figcaption></figure>'
 
 
 def _provenance(run: Row) -> str:

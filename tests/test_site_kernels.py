@@ -155,7 +155,7 @@ def test_whole_models_are_tabled_and_drawn(tmp_path: Path) -> None:
     said = kernels.index(held).body
     for part in ("encoder &lt;i&gt;", "4.00", "2.00", "36 Int4Linear", "0.02", "all native"):
         assert part in said, part
-    assert said.count("<svg") == 1
+    assert said.count('<figure class="plot">') == 1
     assert "<i>" not in said
     assert "style=" not in said
     empty = kernels.index(replace(held, models=())).body

@@ -8,7 +8,7 @@ from typing import Any
 
 from octavo.site import plots
 from octavo.site.holdings import Holdings
-from octavo.site.markup import Page, command, facts, link, section, table, text
+from octavo.site.markup import Page, command, facts, fold, link, plural, section, table, text
 
 Shelf = Mapping[str, Any]
 LINES, SPAN = 5, 10  # themes that a plot tells apart; years it shows at most
@@ -59,7 +59,7 @@ def _overview(run: Mapping[str, Any]) -> str:
         ]
         for shelf in run["shelves"]
     ]
-    heads = ["Papers of", "Themes", "Papers", "Adjusted Rand index"]
+    heads = ["Papers of", "Themes", "Papers", "Rand index"]
     return f'<div class="stack">{table(heads, rows, (1, 2, 3))}</div>'
 
 
@@ -75,10 +75,11 @@ def _shelf(shelf: Shelf, holdings: Holdings) -> str:
         for theme in shelf["themes"]
     ]
     heads = ["Theme", "Papers", "Years", "Nearest its centre"]
+    listed = f'<div class="stack">{table(heads, rows, (1,))}</div>'
     body = (
         f"<p>{text(shelf['summary'])}; adjusted Rand index {shelf['stability']:.2f}.</p>"
         + f'<div class="plots">{plots.figure(_series(shelf), _anchor(shelf))}</div>'
-        + f'<div class="stack">{table(heads, rows, (1,))}</div>'
+        + fold("Each theme, with the papers nearest its centre", listed)
         + _outliers(shelf, holdings)
     )
     return section(_name(shelf), body, _anchor(shelf))
@@ -128,7 +129,7 @@ def _outliers(shelf: Shelf, holdings: Holdings) -> str:
         return ""
     items = "".join(f"<li>{_paper(paper, holdings)}</li>" for paper in shelf["outliers"])
     count = len(shelf["outliers"])
-    return f"<details><summary>{count} outliers</summary><ul>{items}</ul></details>"
+    return fold(plural(count, "outlier"), f"<ul>{items}</ul>")
 
 
 def _name(shelf: Shelf) -> str:

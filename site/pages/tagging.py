@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from octavo.site.holdings import Holdings
-from octavo.site.markup import Page, command, plural, section, table, text
+from octavo.site.markup import Page, command, fold, plural, section, table, text
 
 READ = {"titles": "title alone", "texts": "title and abstract or summary"}
 OF = {"all": "all", "lists": "from public lists", "curated": "curated here"}
@@ -88,7 +88,8 @@ def _shelves(rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in sorted(rows, key=lambda row: (-row["papers"], row["shelf"]))
     ]
-    return table(["Shelf", "Papers", "Precision", "Recall", "F1"], made, range(1, 5))
+    shown = table(["Shelf", "Papers", "Precision", "Recall", "F1"], made, range(1, 5))
+    return fold(f"All {plural(len(made), 'shelf', 'shelves')}", shown)
 
 
 def _facts(run: Mapping[str, Any]) -> str:
