@@ -168,7 +168,9 @@ def _needs(theme: str, tasks: Mapping[str, list[Curve]], holdings: Holdings, pat
         "milliseconds: of the network that the method's claim on milliseconds names, not of the "
         "task's."
     )
-    return f'<p>{text(said)}</p><div class="stack">{table(head, rows)}</div>'
+    costs = holdings.taxonomy.facets["retraining"].values.items()
+    meant = " ".join(f"Retraining {name}: {meaning.lower()}" for name, meaning in costs)
+    return f'<p>{text(said)} {text(meant)}</p><div class="stack">{table(head, rows)}</div>'
 
 
 def _row(method: Method, mine: Sequence[Curve], holdings: Holdings, path: str) -> list[str]:
