@@ -26,7 +26,14 @@ from octavo.catalog.schema import Page, record
 from octavo.errors import InputError
 
 ROOT = Path(__file__).parent
-NO_METHODS = ("models", "scale", "search", "search-page", "tagger", "themes")  # ledgers that are no method's
+NO_METHODS = (
+    "models",
+    "scale",
+    "search",
+    "search-page",
+    "tagger",
+    "themes",
+)  # ledgers that are no method's
 T = TypeVar("T")
 
 

@@ -26,7 +26,7 @@ from octavo.errors import InputError
 from octavo.ingest import encode
 from octavo.ingest.sentences import Quote, quotes
 from octavo.ingest.static import Vectors
-from octavo.ingest.tag import OTHER, Tagger, load, shelved, told
+from octavo.ingest.tag import OTHER, shelved, told
 from octavo.ingest.weeks import SLACK, Week, day_of
 
 NEAREST = 2  # methods named beside a paper
@@ -99,6 +99,7 @@ class Desk:
         self.papers = [paper for paper in papers if paper.status == "active"]
         self.words = words
         self._methods, self._runs = list(methods.values()), runs
+        self._shelved: dict[int, Paper] = {}  # with the tagger's tags, as far as it was asked
         self._rooms = {name: each.theme for name, each in words.techniques.items()}
 
     def digest(self, week: Week, theme: str | None = None) -> Digest:
@@ -108,13 +109,18 @@ class Desk:
         """
         if theme is not None and theme not in self.words.themes:
             raise InputError(f"no theme {theme!r}; themes are {', '.join(self.words.themes)}")
-        span = (week.first - SLACK).toordinal(), (week.last + SLACK).toordinal()
-        new = [at for day in range(span[0], span[1] + 1) for at in self._of_day.get(day, ())]
+        new = self._new(week)
         picks = self._picked(new, week)
         kept = tuple(pick for pick in picks if theme in (None, pick.theme, *pick.tags))
         days = (week.first.isoformat(), week.last.isoformat())
         note = _note(self._days, len(new), kept, week, theme)
         return Digest(str(week), *days, theme, len(self.papers), kept, note)
+
+    def digests(self, weeks: Iterable[Week]) -> list[Digest]:
+        """The overviews of several weeks; their papers are tagged all at once."""
+        given = list(weeks)
+        self._tag({at for week in given for at in self._new(week)})
+        return [self.digest(week) for week in given]
 
     def weeks(self, fewest: int) -> list[Week]:
         """Weeks in which at least this many papers came, newest first."""
@@ -122,11 +128,23 @@ class Desk:
         busy = (week for week, count in counts.items() if count >= fewest)
         return sorted(busy, key=lambda week: (-week.year, -week.number))
 
+    def _new(self, week: Week) -> list[int]:
+        """Places of the papers that may be of a week."""
+        span = (week.first - SLACK).toordinal(), (week.last + SLACK).toordinal()
+        return [at for day in range(span[0], span[1] + 1) for at in self._of_day.get(day, ())]
+
+    def _tag(self, places: Iterable[int]) -> None:
+        late = [at for at in sorted(places) if at not in self._shelved]
+        if late:
+            made = shelved([self.papers[at] for at in late], self.words)
+            self._shelved.update(zip(late, made, strict=True))
+
     def _picked(self, new: Sequence[int], week: Week) -> list[Pick]:
         """Papers on a shelf of the taxonomy, best first."""
         ranked, nearest = [], self._nearest(new, week)
-        shelves = shelved([self.papers[at] for at in new], self.words, self._tagger) if new else []
-        for at, paper, (novelty, nearby) in zip(new, shelves, nearest, strict=True):
+        self._tag(new)
+        for at, (novelty, nearby) in zip(new, nearest, strict=True):
+            paper = self._shelved[at]
             theme = next(self._themes(paper), None)
             if theme is None:
                 continue
@@ -202,10 +220,6 @@ class Desk:
     @cached_property
     def _rest(self) -> int:
         return list(self.words.themes).index(REST) if REST in self.words.themes else 0
-
-    @cached_property
-    def _tagger(self) -> Tagger:
-        return load()
 
     @cached_property
     def _vectors(self) -> Vectors:

@@ -15,15 +15,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from octavo.errors import InputError
 from octavo.ingest import static
 from octavo.site import accents, moulds
+from octavo.site.beside import beside
 from octavo.site.doors import through
 from octavo.site.holdings import Holdings, gather
 from octavo.site.markup import Page
@@ -49,6 +52,7 @@ UNUSED = ("javascripts", "stylesheets", "images")  # of the theme below ours; no
 SEARCH = HERE / "search"
 WORKER = "offline.js"  # at the root: a worker answers only for what lies below it
 STAMP = ".built-from"
+REMOVE = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
 
 
 @dataclass(frozen=True)
@@ -117,13 +121,19 @@ def build(out: Path, holdings: Holdings | None = None, say: Callable[[str], None
     )
 
 
-def all_pages(holdings: Holdings) -> Iterator[Page]:
-    """Every rendered page, with its doors."""
-    about_papers = (themes, emerging, papers, digests)
-    measured = (compare, methods, kernels, benchmarks, tagging, scale)
-    for part in (front, search, data, *about_papers, *measured):
-        for page in part.pages(holdings):
-            yield through.with_doors(page, holdings)
+CATALOG = (front, search, data, themes, emerging, papers, digests, tagging, scale)
+MEASURED = (compare, methods, kernels, benchmarks)  # source and plots: half of the work
+
+
+def all_pages(holdings: Holdings) -> list[Page]:
+    """Every rendered page, with its doors; what was measured is rendered on a core of its own."""
+    with beside(partial(_pages, MEASURED, holdings)) as measured:
+        return _pages(CATALOG, holdings) + measured()
+
+
+def _pages(parts: Sequence[ModuleType], holdings: Holdings) -> list[Page]:
+    pages = (page for part in parts for page in part.pages(holdings))
+    return [through.with_doors(page, holdings) for page in pages]
 
 
 class Rendered(NamedTuple):
@@ -140,7 +150,7 @@ def guides() -> list[Path]:
 
 def render(holdings: Holdings) -> Rendered:
     """Every page of the catalog and every file beside them."""
-    pages = list(all_pages(holdings))
+    pages = all_pages(holdings)
     files = dict(through.files(holdings, pages))
     files |= {f"{guide.stem}/index.md": guide.read_bytes() for guide in guides()}
     for method in holdings.implemented:
@@ -235,12 +245,17 @@ def run_pagefind(target: Path) -> None:
 
 
 def put_in_place(made: Path, ready: Path) -> None:
-    """Swap a finished site in: two renames, and the old one goes last."""
+    """Swap a finished site in: two renames.
+
+    The old one is removed by a process of its own: to take ten thousand pages away can last longer
+    than to make them.
+    """
     old = ready.with_name(f".site-old-{os.getpid()}")
     if ready.exists():
         ready.rename(old)
     made.rename(ready)
-    shutil.rmtree(old, ignore_errors=True)
+    if old.exists():
+        os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-Ic", REMOVE, str(old)])
 
 
 def _need(*modules: str) -> None:

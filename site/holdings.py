@@ -125,7 +125,7 @@ class Holdings:
         """The newest weeks that hold a paper, and the busy ones before them, newest first."""
         desk = Desk(self.papers.values(), self.methods, self.taxonomy, set(self.implemented))
         weeks = {*desk.weeks(1)[:NEWEST_WEEKS], *desk.weeks(BUSY)}
-        made = (desk.digest(week) for week in sorted(weeks, key=str, reverse=True))
+        made = desk.digests(sorted(weeks, key=str, reverse=True))
         return [digest for digest in made if digest.picks]
 
     @cached_property

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import tokenize
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +29,7 @@ from octavo import catalog
 from octavo.catalog import Claim, Formula, Method, Paper, Result, Source, Tag
 from octavo.errors import InputError
 from octavo.site import accents, bibtex, figures, markup, moulds, plots, prose, source
+from octavo.site.beside import beside
 from octavo.site.build import Built, build, guides, render, run_mkdocs
 from octavo.site.holdings import Holdings
 from octavo.site.server import server
@@ -379,6 +381,20 @@ def test_a_build_without_change_leaves_the_site_alone(built: Built, holdings: Ho
     assert sorted(p.name for p in out.iterdir()) == ["docs", "site"]
 
 
+def test_a_build_with_a_change_replaces_the_site_and_clears_up(
+    holdings: Holdings, tmp_path: Path
+) -> None:
+    few = replace(holdings, papers={"gone": holdings.papers["gone"]}, methods={}, latest={})
+    build(tmp_path, holdings, say=lambda line: None)
+    again = build(tmp_path, few, say=lambda line: None)
+    assert not again.unchanged
+    assert [p.name for p in (tmp_path / "site" / "papers").iterdir() if p.is_dir()] == ["gone"]
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) > 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["docs", "site"]
+
+
 def test_a_build_that_fails_leaves_the_site_of_before(
     built: Built, holdings: Holdings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -393,6 +409,18 @@ def test_a_build_that_fails_leaves_the_site_of_before(
         build(out, replace(changed, methods={}, latest={}), say=lambda line: None)
     assert (out / "site" / "index.html").read_bytes() == home
     assert sorted(p.name for p in out.iterdir()) == ["docs", "site"]
+
+
+def test_work_beside_gives_its_value_or_its_error() -> None:
+    def refuse() -> None:
+        raise InputError("no")
+
+    with beside(lambda: "x" * 10_000_000) as large, beside(refuse) as refused:
+        assert len(large()) == 10_000_000
+        with pytest.raises(InputError, match="no"):
+            refused()
+    with pytest.raises(ZeroDivisionError), beside(lambda: "x" * 10_000_000):
+        raise ZeroDivisionError
 
 
 def test_an_empty_catalog_makes_honest_pages(holdings: Holdings, tmp_path: Path) -> None:
@@ -445,15 +473,15 @@ def test_a_link_into_a_fold_opens_it(tab: Any, address: str) -> None:
     tab.goto(address + "benchmarks/")
     assert tab.locator("details[open]").count() == 0
     tab.locator("#misses a").first.click()
-    claim = tab.locator("#learned-rounding-claim-faster")
-    claim.wait_for(state="visible")
-    assert 0 <= claim.bounding_box()["y"] < 812
+    top = "document.getElementById('learned-rounding-claim-faster').getBoundingClientRect().top"
+    tab.wait_for_function(f"() => {top} > 0 && {top} < innerHeight")
+    assert tab.locator("#learned-rounding-claim-faster").is_visible()
 
 
 def test_ten_thousand_papers_say_which_goal_is_missed(built: Built) -> None:
     said = (Path(built.site) / "scale" / "index.html").read_text()
     marks = re.findall(r'class="verdict \w+">(yes|no)<', said)
-    assert marks == ["yes", "no", "yes", "yes", "no"]
+    assert marks == ["yes", "no", "yes"]
     assert "810 kB (most 860)" in said
 
 

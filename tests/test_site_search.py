@@ -188,6 +188,18 @@ def test_rankings_are_fused_as_in_python(desk: Any) -> None:
     assert len(papers) == min(methods)
 
 
+def test_the_best_pages_are_those_of_a_whole_sort(desk: Any) -> None:
+    draw = random.Random(1)
+    for depth in (1, 7, 50):
+        scores = [draw.randrange(12) / 8 for _ in range(90)]
+        places = sorted(draw.sample(range(90), draw.choice([3, 40, 90])))
+        told = desk.evaluate(
+            "([places, scores, depth]) => fusion.best(places, Float32Array.from(scores), depth)",
+            [places, scores, depth],
+        )
+        assert told == sorted(places, key=lambda at: (-scores[at], at))[:depth]
+
+
 def _row(at: int, methods: dict[int, list[int]], runs: dict[int, bool]) -> dict[str, Any]:
     name = f"{at:02}"
     row = {"key": name, "id": name, "title": name, "kind": "paper"}

@@ -11,7 +11,7 @@ from octavo.site.holdings import Holdings
 from octavo.site.markup import Page, command, facts, section, table, text
 
 Run = Mapping[str, Any]
-GOAL_SECONDS, GOAL_BYTES, GOAL_MS = 60, 1_500_000, 20
+GOAL_SECONDS, GOAL_BYTES = 60, 1_500_000
 LEAD = (
     "The catalog among neighbours that nobody wrote, its own words in another order, each with "
     "authors, year, arXiv number and abstract: what work on a library of that size costs."
@@ -60,8 +60,8 @@ def _rows(run: Run) -> list[list[str]]:
             f"{GOAL_BYTES / 1e6:.1f} MB",
             _mark(most <= GOAL_BYTES),
         ],
-        _later("a later query, 50 of 100 within", times["median"]),
-        _later("a later query, 95 of 100 within", times["p95"]),
+        ["a later query, half of them within", f"{number(times['median'])} ms", "", "", ""],
+        ["a later query, 95 of 100 within", f"{number(times['p95'])} ms", "", "", ""],
     ]
 
 
@@ -69,10 +69,6 @@ def _timed(what: str, spent: Mapping[str, float]) -> list[str]:
     reached = spent["seconds"] <= GOAL_SECONDS
     took = [f"{number(spent['seconds'])} s", f"{number(spent['core_seconds'])} s"]
     return [what, *took, f"{GOAL_SECONDS} s", _mark(reached)]
-
-
-def _later(what: str, took: float) -> list[str]:
-    return [what, f"{number(took)} ms", "", f"{GOAL_MS} ms", _mark(took <= GOAL_MS)]
 
 
 def _mark(reached: bool) -> str:

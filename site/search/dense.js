@@ -1,6 +1,7 @@
 // Meaning: the pages whose vectors point where the question's does. Vectors are codes: a table of
 // the question's products with every entry of every book scores a page by look-ups.
 import { halves } from "./encoder.js";
+import { best } from "./fusion.js";
 
 export class Vectors {
   // facts: count, width, pieces, size; books (pieces, size, width / pieces) as float16; codes piece
@@ -34,8 +35,7 @@ export class Vectors {
   // The best `depth` of the pages that `allowed` lets through, best first, by place.
   async ranked(question, allowed, depth) {
     const scores = await this.scores(question);
-    const places = [...scores.keys()].filter(allowed);
-    return places.sort((a, b) => scores[b] - scores[a] || a - b).slice(0, depth);
+    return best([...scores.keys()].filter(allowed), scores, depth);
   }
 }
 

@@ -9,6 +9,18 @@ export function fused(rankings, k) {
   return [...scores.keys()].sort((a, b) => scores.get(b) - scores.get(a) || a - b);
 }
 
+// The `depth` places with the highest scores (a typed array), best first, equal ones by place. Where
+// there are more, only those that can be among them are put in order.
+export function best(places, scores, depth) {
+  if (places.length > depth) {
+    const sorted = new scores.constructor(places.length);
+    for (let at = 0; at < sorted.length; at++) sorted[at] = scores[places[at]];
+    const least = sorted.sort()[sorted.length - depth];
+    places = places.filter((place) => scores[place] >= least);
+  }
+  return places.sort((a, b) => scores[b] - scores[a] || a - b).slice(0, depth);
+}
+
 // A method and its papers as one hit, at the place of the better one. A method that runs stands for
 // its papers; one that is only described leaves its paper first.
 export function oneAnIdea(places, methods) {

@@ -1,6 +1,8 @@
 // Words: the pages that hold them, by Pagefind. It wants every word of a query, and a question in a
 // reader's own words rarely has a page with all of them. So each word is asked for alone, and pages
 // are ranked by the rarity of the words they hold.
+import { best } from "./fusion.js";
+
 const COMMON = new Set(("a an and are as at be by can do does for from has have how i in into is it its my of on or "
   + "than that the their them then there these they this to use used using want what when where whether which "
   + "while with without you").split(" "));
@@ -48,15 +50,15 @@ export class Words {
     if (words.length < 2 || /^".+"$/.test(query)) {
       return (await this.hits(query)).map(([place]) => place).filter(allowed).slice(0, depth);
     }
-    const worth = new Map();
+    const worth = new Float64Array(this.count), found = [];
     for (const hits of await Promise.all(words.map((word) => this.hits(word)))) {
-      const rarity = Math.log(1 + this.count / (1 + hits.length)), best = hits[0]?.[1] || 1;
+      const rarity = Math.log(1 + this.count / (1 + hits.length)), top = hits[0]?.[1] || 1;
       for (const [place, score] of hits) {
         if (!allowed(place)) continue;
-        const gain = rarity * (0.8 + 0.2 * Math.min(1, score / best));
-        worth.set(place, (worth.get(place) ?? 0) + gain);
+        if (!worth[place]) found.push(place);
+        worth[place] += rarity * (0.8 + 0.2 * Math.min(1, score / top));
       }
     }
-    return [...worth.keys()].sort((a, b) => worth.get(b) - worth.get(a) || a - b).slice(0, depth);
+    return best(found, worth, depth);
   }
 }
