@@ -20,14 +20,19 @@ def missing() -> str | None:
     return None if find_spec("playwright") else "playwright is not installed"
 
 
+def need() -> None:
+    """Raise InputError where no browser can be started."""
+    if why := missing():
+        raise InputError(f"{why}; install Debian's chromium and `pip install playwright`")
+
+
 @contextmanager
 def browser() -> Iterator[Any]:
     """A running browser without a window. One process cannot have two at a time.
 
     Raises InputError where there is none.
     """
-    if missing():
-        raise InputError(f"{missing()}; install Debian's chromium and `pip install playwright`")
+    need()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:

@@ -181,12 +181,13 @@ def _bench_search(quick: bool, as_json: bool) -> None:
 
 
 def _bench_search_page(quick: bool, as_json: bool) -> None:
-    from octavo import browsing
+    from octavo import browsing, chromium
     from octavo.ingest.library import Library
     from octavo.ingest.progress import bars
     from octavo.site.build import build, default_output
     from octavo.site.holdings import gather
 
+    chromium.need()
     out_folder, holdings, steps = default_output(), gather(), bars(err)
     built = build(out_folder, holdings, say=lambda line: err.print(line, highlight=False))
     server = Library(out_folder / "search-minilm", encoder="minilm", steps=steps)

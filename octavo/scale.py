@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from octavo import bench, browsing, catalog
+from octavo import bench, browsing, catalog, chromium
 from octavo.catalog import Paper
 from octavo.ingest import judged
 from octavo.ingest.library import Library
@@ -74,6 +74,7 @@ def measure(quick: bool, advance: Callable[[str], None]) -> dict[str, Any]:
 
     Raises InputError where there is no Chromium or no Playwright.
     """
+    chromium.need()
     count, load = QUICK if quick else PAPERS, os.getloadavg()[0]
     held = gather()
     with tempfile.TemporaryDirectory() as name:

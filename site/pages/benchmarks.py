@@ -100,7 +100,8 @@ def _fold(method: Method, holdings: Holdings) -> str:
     runs = holdings.latest.get(method.id, {})
     return (
         f'<details class="accented theme-{text(method.theme)}" id="{text(method.id)}">'
-        f'<summary>{text(method.name)} <span class="quiet">{_counts(method, runs)}</span></summary>'
+        f"<summary><h3>{text(method.name)}</h3> "
+        f'<span class="quiet">{_counts(method, runs)}</span></summary>'
         f"<p>{link(f'../methods/{method.id}/', 'The method')}</p>"
         + ledger.claims_table(method.claims, runs, f"{method.id}-")
         + f'<div class="provenance">{ledger.provenance(method, holdings)}</div></details>'
