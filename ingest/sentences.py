@@ -49,12 +49,10 @@ def quotes(abstract: str | None) -> list[Quote]:
     told = [each for each in sentences(abstract or "") if len(each) >= FEWEST]
     taken: dict[int, str] = {}
     for part in ("idea", "result", "problem"):  # the surest phrases first
-        best = max(
-            (at for at in range(len(told)) if at not in taken),
-            key=lambda at: (_worth(told[at], part, at, len(told)), -at),
-            default=None,
-        )
-        if best is not None and _worth(told[best], part, best, len(told)) >= 1:
+        rest = (at for at in range(len(told)) if at not in taken)
+        worth = {at: _worth(told[at], part, at, len(told)) for at in rest}
+        best = max(worth, key=lambda at: (worth[at], -at), default=None)
+        if best is not None and worth[best] >= 1:
             taken[best] = part
     return [Quote(taken[at], told[at]) for at in sorted(taken)]
 
