@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
                 found[name] = await client.call_tool(tool, given)
             return found
 
-    return asyncio.run(ask())
+    with ThreadPoolExecutor(1) as apart:  # a browser's driver may hold this thread's loop
+        return apart.submit(asyncio.run, ask()).result()
 
 
 def said(answer: Any) -> dict[str, Any]:
